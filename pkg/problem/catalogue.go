@@ -1,0 +1,147 @@
+package problem
+
+// The codes. A name says what went wrong, not where.
+const (
+	ConfigSyntax     Code = "E-1001"
+	ConfigMissing    Code = "E-1002"
+	ConfigUnknownKey Code = "E-1003"
+	ConfigValue      Code = "E-1004"
+	ConfigDuplicate  Code = "E-1005"
+	ConfigSecret     Code = "E-1006"
+	ConfigFile       Code = "E-1007"
+	MappingInvalid   Code = "E-1101"
+	MappingSample    Code = "E-1102"
+	MappingKey       Code = "E-1103"
+	Usage            Code = "E-1201"
+
+	KafkaUnreachable Code = "E-2101"
+	KafkaRefused     Code = "E-2102"
+	KafkaTopic       Code = "E-2103"
+	KafkaDataLoss    Code = "E-2104"
+	TLSFailed        Code = "E-2201"
+	APIUnreachable   Code = "E-2301"
+
+	DiskFull  Code = "E-3101"
+	DiskWrite Code = "E-3102"
+
+	SourceRefused  Code = "E-4001"
+	SourceTakeover Code = "E-4002"
+	SourceBlocked  Code = "E-4003"
+	SessionLost    Code = "E-4004"
+	SourceDown     Code = "E-4005"
+
+	QueueFull    Code = "E-5001"
+	QueueLocked  Code = "E-5002"
+	QueueDamaged Code = "E-5003"
+	QueueVersion Code = "E-5004"
+	QueueCommit  Code = "E-5005"
+	EpochFork    Code = "E-5101"
+
+	EventInvalid    Code = "E-6001"
+	EventForeign    Code = "E-6002"
+	EventConflict   Code = "E-6003"
+	EventUnknown    Code = "E-6004"
+	EventLate       Code = "E-6005"
+	EventWaiting    Code = "E-6006"
+	EventPoison     Code = "E-6007"
+	EventParked     Code = "E-6008"
+	OffsetRange     Code = "E-6101"
+	OffsetFence     Code = "E-6102"
+	RuleRefused     Code = "E-6201"
+	MappingFailed   Code = "E-6301"
+	PayloadTooLarge Code = "E-6302"
+	TopicForeign    Code = "E-6303"
+	TopicUnmapped   Code = "E-6304"
+
+	EffectRejected   Code = "E-7001"
+	EffectUnknown    Code = "E-7002"
+	EffectConflict   Code = "E-7003"
+	SystemDown       Code = "E-7101"
+	SystemThrottled  Code = "E-7102"
+	SystemRefused    Code = "E-7103"
+	SystemPreflight  Code = "E-7104"
+	SystemAnswer     Code = "E-7105"
+	LedgerBroken     Code = "E-7201"
+	LedgerUnanchored Code = "E-7202"
+
+	TokenRefused Code = "E-8001"
+	RoleRefused  Code = "E-8002"
+	ObjectHidden Code = "E-8003"
+	ReasonNeeded Code = "E-8004"
+	StateMoved   Code = "E-8005"
+
+	Internal Code = "E-9001"
+)
+
+// catalogue has one page per code.
+var catalogue = map[Code]Page{
+	ConfigSyntax:     {"configuration is not YAML", "nothing was started or changed", "correct the place named, then run check-config"},
+	ConfigMissing:    {"a required key is missing", "nothing was started or changed", "add the key; config schema lists every key with its default"},
+	ConfigUnknownKey: {"a key that does not exist", "nothing was started or changed, so that a typing error cannot switch a setting off in silence", "correct or remove the key, then run check-config"},
+	ConfigValue:      {"a value outside its range", "nothing was started or changed", "correct the value at the place named, then run check-config"},
+	ConfigDuplicate:  {"an id used twice", "nothing was started or changed", "give each source, mapping and system an id of its own"},
+	ConfigSecret:     {"a secret in plain text", "nothing was started or changed, and the value must count as known to everyone who can read the file", "move the secret to a file of mode 0600 and name it by the key ending in _file; then change the secret"},
+	ConfigFile:       {"a file that the configuration names cannot be used", "nothing was started or changed", "check path, owner and mode of the file named"},
+	MappingInvalid:   {"a mapping does not compile", "nothing was started or changed", "correct the expression at the place named; constants are quoted twice"},
+	MappingSample:    {"a mapping's sample gives another result than it states", "nothing was started or changed", "correct the mapping or the sample"},
+	MappingKey:       {"a mapping to lane quality has no natural key", "nothing was started: a message delivered twice would count twice", "add key: with what identifies the fact at its source, or key: arrival to accept double counting by name"},
+	Usage:            {"a command was called with wrong arguments", "nothing was done", "see the command's --help"},
+
+	KafkaUnreachable: {"Kafka cannot be reached", "events stay in the queue on disk, holds are kept locally", "check the link and the broker's address; sending goes on by itself when the link is back"},
+	KafkaRefused:     {"Kafka refuses our identity or rights", "events stay in the queue on disk", "give the principal Write and Describe on its own topics, by literal name"},
+	KafkaTopic:       {"a topic is missing or has another partition count than its specification", "what belongs to this topic waits; nothing is lost", "create the topic as topics plan states; partition counts never change"},
+	KafkaDataLoss:    {"Kafka reports lost or reordered records", "sending starts anew behind the last confirmed record; duplicates are removed in the cloud", "look for an unclean leader election on the broker"},
+	TLSFailed:        {"a TLS connection was refused", "the link stays down; events stay in the queue on disk", "check the certificate named, its issuer, and this host's clock"},
+	APIUnreachable:   {"the agent or the API does not answer", "nothing was read or changed", "check that the program runs and that address and token file are right"},
+
+	DiskFull:  {"the disk is full", "sources are not acknowledged, so that nothing is lost; they send again", "free space on the volume; collection goes on by itself"},
+	DiskWrite: {"the disk refuses writes", "the program stops, since it cannot say what is stored; its supervisor starts it again and every file is checked", "check the volume (read-only mount, hardware errors in the system log)"},
+
+	SourceRefused:  {"a source refuses the connection or subscription", "values of this source are not read; the gap is recorded", "check address, user, rights and topic filter of the source"},
+	SourceTakeover: {"another client uses this client id", "the two throw each other out; messages wait at the broker", "give each client an id of its own; look for a second agent with the same plant and id"},
+	SourceBlocked:  {"more messages arrived than the in-flight limit allows", "the link is closed and messages are delivered again; nothing is lost", "set the source's in_flight to the broker's in-flight limit"},
+	SourceDown:     {"a source cannot be reached", "its messages wait where they are; the connection is tried again by itself", "check the source, the link to it and the address"},
+	SessionLost:    {"the broker no longer knows our session", "messages sent while we were away may be lost at the broker; a gap is recorded", "check the broker's persistence and session expiry"},
+
+	QueueFull:    {"the queue is at its quota", "sources of lane quality are not acknowledged, telemetry sheds its oldest records", "bring the link back or raise queue.disk; collection goes on by itself"},
+	QueueLocked:  {"another process has the queue open", "this process does not start; the other one goes on", "stop the other agent, or use its socket"},
+	QueueDamaged: {"a queue file is damaged", "the file was set aside and what could be read was saved; the missing range is recorded as a loss", "keep the file named for analysis and check the disk"},
+	QueueVersion: {"the queue was written by a newer version", "nothing was opened or changed", "install that version or a newer one"},
+	QueueCommit:  {"a commit to the queue failed", "whether the records are stored is unknown, so nothing is acknowledged and the program stops; its supervisor starts it again", "check the volume named"},
+	EpochFork:    {"two gateways continue the same queue", "records of the loser are quarantined, its urgent ones apply", "decide with agents epoch which gateway is the right one, and retire the other"},
+
+	EventInvalid:    {"an event does not fit its schema", "it is in quarantine with its raw bytes; a hold of kind system stands where it was urgent", "correct the mapping or the sender, then redrive it"},
+	EventForeign:    {"an event claims another plant than its topic", "it is in quarantine and changed nothing", "find out who wrote to the topic; check its ACL"},
+	EventConflict:   {"one event id came with two contents", "the second is in quarantine, the first stands", "find the source that reuses the id; decide which one is true"},
+	EventUnknown:    {"an event type or version that this version does not know", "it is in quarantine until an upgrade", "upgrade, then redrive it"},
+	EventLate:       {"an event came after a later one of its lot from the same agent", "the lot is parked for review", "review the lot, then redrive it"},
+	EventWaiting:    {"an event names an object that is not known yet", "it waits for that object; the lot is not parked", "none for 24 h; after that find the missing event"},
+	EventPoison:     {"an event makes its handler fail", "its lot is parked, other lots go on, holds pass", "correct it with deadletter fix, then deadletter redrive"},
+	EventParked:     {"an event waits behind a parked one", "later events of this lot wait in order, holds pass", "deal with the first parked event of the lot"},
+	OffsetRange:     {"the stored offset no longer exists in Kafka", "the partition stands still; nothing is skipped", "restore the topic or accept the missing range as a gap"},
+	OffsetFence:     {"another process moved the offset", "this process stops working on the partition; nothing was written twice", "none if another copy took over; else look for a second cloud on the same database"},
+	RuleRefused:     {"a rule refuses this change", "the state did not change", "see the rule named in the cause"},
+	MappingFailed:   {"a message could not be mapped", "it is in quarantine with its raw bytes, and was acknowledged", "correct the mapping or the sender, then redrive it"},
+	PayloadTooLarge: {"a message exceeds the limit", "its first 4 KiB, length and hash are in quarantine, and it was acknowledged", "raise max_payload of the source, or make the sender split it"},
+	TopicForeign:    {"a message names another plant or a topic that was not subscribed", "it is in quarantine and changed nothing", "find out who published it; check the broker's ACL"},
+	TopicUnmapped:   {"no mapping takes this topic", "the message is in quarantine", "add a mapping, or name the topic under discard"},
+
+	EffectRejected:   {"a system refused a change for a business reason", "the change did not happen; it is not tried again", "read the system's own text, put the matter right there, then make the effect due again"},
+	EffectUnknown:    {"whether a change happened is unknown", "it is looked up by its reference before anything else", "none unless it stays so; then look for the reference in the system"},
+	EffectConflict:   {"the object keeps changing under our hands", "the change waits", "find who changes the object all the time"},
+	SystemDown:       {"a system does not answer", "effects wait, holds first, and are tried again by themselves", "check the system"},
+	SystemThrottled:  {"a system asks us to slow down", "effects wait as long as it asks, five minutes at most", "raise the limit there or lower rate here"},
+	SystemRefused:    {"a system refuses our user", "effects of this system wait; no further log-in is tried, so that the user is not locked out", "check user, password file and rights, then resume the system"},
+	SystemPreflight:  {"a system is not set up as its connector needs", "no effect is sent to it", "put right what the finding names"},
+	SystemAnswer:     {"a system gave an answer that makes no sense", "it counts as unknown and is looked up", "see the evidence in the ledger"},
+	LedgerBroken:     {"the audit chain does not verify", "from the place named on nothing is proven", "compare with the anchors; keep the database as evidence"},
+	LedgerUnanchored: {"a tail of the audit chain is not anchored yet", "the entries named are proven by the database alone", "none if it is under a minute; else check the anchor file's volume"},
+
+	TokenRefused: {"a token is missing, unknown or expired", "nothing was read or changed", "use the token file that belongs to you"},
+	RoleRefused:  {"the role does not allow this", "nothing was changed; the attempt is in the ledger", "ask someone with the role named"},
+	ObjectHidden: {"the object does not exist for this identity", "nothing was read; the attempt is in the ledger", "check the id and your plants"},
+	ReasonNeeded: {"an act without a reason", "nothing was changed", "state why with --reason"},
+	StateMoved:   {"the object changed since it was read", "nothing was changed", "read it again and decide on what it is now"},
+
+	Internal: {"a fault in Holdfast itself", "what was being done did not happen; nothing acknowledged is lost", "report it with the log lines around this one"},
+}
