@@ -1,0 +1,136 @@
+// Package source is the contract between what a plant speaks and the agent: a [Source] reads, hands over what it read
+// as a [Batch], and acknowledges only after [Emit] has returned nil, which means that the batch is on disk.
+//
+// Everything read ends as an event, a quarantine record, a gap, or a discard that a person configured by name and that
+// is counted. No other outcome exists.
+package source
+
+import (
+	"context"
+	"time"
+)
+
+// A Source reads one configured source until its context ends.
+type Source interface {
+	// ID returns the configured id, unique in the agent.
+	ID() string
+	// Run connects, reads and emits until ctx ends, rebuilding the connection as needed; a fault of the other side never
+	// ends it. It stops reading when ctx ends, finishes the batch in hand, and returns nil, or an error that a restart of
+	// the agent would meet again.
+	Run(ctx context.Context, emit Emit) error
+	// Status returns a snapshot; it may be called at any time from any goroutine.
+	Status() Status
+}
+
+// Emit makes a batch durable. It blocks while the queue is full. A nil error means that the batch is on disk: only then
+// may the source acknowledge. After an error nothing of the batch may be acknowledged; the source reads it again. Emit
+// may be called from several goroutines, and keeps no reference to the batch after it has returned.
+type Emit func(context.Context, Batch) error
+
+// Batch is what commits as one.
+type Batch struct {
+	Source  string // id of the source
+	Signals []Signal
+	Gaps    []Gap
+	Cursor  []byte // the source's position after this batch; nil = unchanged
+}
+
+// Kind says what a signal is.
+type Kind string
+
+// Kinds of signals.
+const (
+	KindValue   Kind = "value"
+	KindRecord  Kind = "record"
+	KindMessage Kind = "message"
+)
+
+// Quality is the severity of a signal's status.
+type Quality string
+
+// Qualities. Uncertain is the default where a source states none.
+const (
+	Good      Quality = "good"
+	Uncertain Quality = "uncertain"
+	Bad       Quality = "bad"
+	Stale     Quality = "stale"
+)
+
+// Signal is one thing read.
+type Signal struct {
+	Source    string // configured id
+	System    string // system of record that the source speaks for; enters the event id
+	Equipment string // configured equipment, or ""
+	Transport string // mqtt, opcua, file
+	Ref       string // topic, node or file
+	Item      string // metric, row or line; "" = whole
+	Kind      Kind
+	Raw       []byte // bytes as received, or their head if Cut is not nil
+	Cut       *Cut
+	Quality   Quality
+	Status    uint32    // the source's own code, unchanged
+	Time      time.Time // the source's own time; zero = missing
+	Arrived   time.Time // by the agent's clock
+	Clock     ClockState
+	Flags     []string // Flag...
+}
+
+// Flags of a signal.
+const (
+	FlagRetained     = "retained"     // a retained message: its fact may be old
+	FlagRedelivered  = "redelivered"  // the broker says that it was sent before, which proves nothing
+	FlagCut          = "cut"          // only the head of the payload was kept
+	FlagAtMostOnce   = "at_most_once" // outside the promise: no broker holds it for us
+	FlagUnsubscribed = "unsubscribed" // of a topic that the source did not subscribe to
+)
+
+// Cut describes a payload above the source's limit, of which only the head was kept.
+type Cut struct {
+	Length int64  // of the whole payload, in bytes
+	SHA256 string // of the whole payload, lower-case hex
+}
+
+// ClockState says how far the agent's own clock could be trusted when a signal arrived.
+type ClockState struct {
+	Synchronised bool
+}
+
+// Gap is a time in which a source was not observed.
+type Gap struct {
+	Equipment string
+	Item      string
+	From, To  time.Time
+	Reason    string // one of event.GapReason
+	Missing   int64  // 0 = unknown
+}
+
+// State is what a source is doing. A library's "connected" counts for nothing: Live needs an accepted subscription.
+type State string
+
+// States.
+const (
+	Refused    State = "refused"     // by configuration, trust or rights; a person must act
+	Connecting State = "connecting"  // first try, or after a loss
+	Live       State = "live"        // reading
+	Full       State = "full"        // the queue is full: not acknowledged
+	BackingOff State = "backing_off" // waits before the next try
+)
+
+// Status is a snapshot of a source for status page and metrics.
+type Status struct {
+	ID        string
+	Transport string
+	State     State
+	Since     time.Time // of State
+	Problem   string    // why, in plain words with the E-code; "" = none
+	Next      string    // what a person does about it; "" = nothing
+	Address   string    // of the other side, without credentials
+
+	LastSignal  time.Time // arrival; zero = never
+	Received    uint64    // messages or values read
+	Discarded   uint64    // by a configured discard
+	Duplicates  uint64    // repeats that the source itself recognised
+	AtMostOnce  []string  // topics outside the promise (QoS 0), the first ten
+	Reconnects  uint64
+	Quarantined uint64 // set by the agent
+}
