@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitConfig      = 3
+	exitRefused     = 4
+	exitPartial     = 5
+	exitUnreachable = 6
+)
+
+// program is what the commands see of the world.
+type program struct {
+	in        io.Reader
+	out, err  io.Writer
+	lookupEnv func(string) (string, bool)
+	now       func() time.Time
+	global    global
+}
+
+// global are the flags of every command.
+type global struct {
+	config, socket string
+	output         string
+	noColor, utc   bool
+	quiet, yes     bool
+	timeout        time.Duration
+}
+
+// Output formats.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+// main runs one command line and returns the exit code.
+func (p *program) main(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	p.explain(err)
+	return exitOf(err)
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "holdfast-agent", Short: "the plant side of Holdfast: sources, mapping, queue on disk, uplink to Kafka",
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return p.checkGlobal() },
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&p.global.config, "config", p.defaultConfig(), "configuration file")
+	f.StringVar(&p.global.socket, "socket", "", "local socket of the running agent; empty: the one in the configuration's data directory")
+	f.StringVarP(&p.global.output, "output", "o", formatTable, "table or json")
+	f.BoolVar(&p.global.noColor, "no-color", false, "no colour (NO_COLOR)")
+	f.BoolVar(&p.global.utc, "utc", false, "times in UTC rather than in this host's time zone")
+	f.BoolVarP(&p.global.quiet, "quiet", "q", false, "no prose on stderr")
+	f.BoolVarP(&p.global.yes, "yes", "y", false, "do not ask")
+	f.DurationVar(&p.global.timeout, "timeout", 10*time.Second, "how long to wait for an answer")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return problem.New(problem.Usage, "%w", err) })
+	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.queueCommand(), p.versionCommand(), p.checkSegmentCommand())
+	return root
+}
+
+// defaultConfig is the file in the service's configuration directory, else the one in the current directory.
+func (p *program) defaultConfig() string {
+	const name = "agent.yaml"
+	if dir, ok := p.lookupEnv("CONFIGURATION_DIRECTORY"); ok && dir != "" {
+		if path := filepath.Join(dir, name); isFile(path) {
+			return path
+		}
+	}
+	return name
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// isTerminal tells whether a person reads w as it is written.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (p *program) checkGlobal() error {
+	switch p.global.output {
+	case formatTable, formatJSON:
+		return nil
+	}
+	return problem.New(problem.Usage, "output %q: want table or json", p.global.output)
+}
+
+// say writes a line of prose to stderr, unless the caller wants none.
+func (p *program) say(format string, args ...any) {
+	if !p.global.quiet {
+		_, _ = fmt.Fprintf(p.err, format+"\n", args...)
+	}
+}
+
+// explain tells on stderr what went wrong. The findings of a configuration stand one on a line, with their places.
+func (p *program) explain(err error) {
+	if list, ok := errors.AsType[config.Errors](err); ok {
+		_, _ = fmt.Fprintln(p.err, list.Error())
+		return
+	}
+	_, _ = fmt.Fprintln(p.err, err) // with what the layers above the problem knew
+	if pr, ok := errors.AsType[*problem.Problem](err); ok {
+		_, _ = fmt.Fprintf(p.err, "  so:   %s\n  next: %s\n", pr.Consequence, pr.Next)
+	}
+}
+
+// exitOf returns the exit code of an error. The service's unit does not start the agent again after 2, 3 and 4.
+func exitOf(err error) int {
+	if _, ok := errors.AsType[*partial](err); ok {
+		return exitPartial
+	}
+	if _, ok := errors.AsType[config.Errors](err); ok {
+		return exitConfig
+	}
+	switch code := problem.CodeOf(err); {
+	case code == problem.Usage, code == problem.ReasonNeeded:
+		return exitUsage
+	case code == problem.APIUnreachable:
+		return exitUnreachable
+	case code == problem.QueueVersion, code == problem.ConfigSecret, code == problem.RuleRefused, strings.HasPrefix(string(code), "E-8"):
+		return exitRefused
+	case strings.HasPrefix(string(code), "E-1"):
+		return exitConfig
+	case code == problem.Internal && strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	}
+	return exitFailed
+}

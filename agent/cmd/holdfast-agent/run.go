@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-mesh/holdfast/agent"
+	"github.com/holdfast-mesh/holdfast/agent/queue"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+func (p *program) runCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use: "run", Short: "read, store and send until SIGTERM", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if format != telemetry.FormatJSON && format != telemetry.FormatConsole {
+				return problem.New(problem.Usage, "log format %q: want json or console", format)
+			}
+			cfg, mapper, err := agent.Load(p.global.config, p.lookupEnv)
+			if err != nil {
+				return err
+			}
+			return agent.New(cfg, mapper, telemetry.NewLogger(p.err, format)).Run(c.Context())
+		},
+	}
+	c.Flags().StringVar(&format, "log-format", telemetry.FormatJSON, "json or console")
+	return c
+}
+
+// checked is what check-config says of a good configuration.
+type checked struct {
+	File     string `json:"file"`
+	Sources  int    `json:"sources"`
+	Mappings int    `json:"mappings"`
+	Samples  int    `json:"samples"` // run, each with the result that it states
+}
+
+func (p *program) checkConfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check-config", Short: "check the configuration, all of it at once, and run the mappings' samples", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, _, err := agent.Load(p.global.config, p.lookupEnv)
+			if err != nil {
+				return err
+			}
+			result := checked{File: p.global.config, Sources: len(cfg.Sources), Mappings: len(cfg.Mappings)}
+			for _, m := range cfg.Mappings {
+				result.Samples += len(m.Samples)
+			}
+			if p.global.output == formatJSON {
+				return json.NewEncoder(p.out).Encode(result)
+			}
+			_, err = fmt.Fprintf(p.out, "ok   %s   sources %d   mappings %d   samples run %d\n", result.File, result.Sources, result.Mappings, result.Samples)
+			return err
+		},
+	}
+}
+
+// checkSegmentCommand is what the agent runs as a child process on each queue file before it opens it.
+func (p *program) checkSegmentCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check-segment PATH", Short: "tell whether a queue file is sound", Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return problem.New(problem.Usage, "check-segment takes one path")
+			}
+			return queue.CheckSegment(args[0])
+		},
+	}
+}

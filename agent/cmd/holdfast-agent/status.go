@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-mesh/holdfast/agent"
+	"github.com/holdfast-mesh/holdfast/agent/localapi"
+	"github.com/holdfast-mesh/holdfast/agent/source"
+)
+
+// client returns one for the socket named, else for that of the configuration. What else is wrong with the
+// configuration does not matter: the running agent has read its own.
+func (p *program) client() (*localapi.Client, error) {
+	if p.global.socket != "" {
+		return localapi.NewClient(p.global.socket), nil
+	}
+	cfg, _, err := agent.Load(p.global.config, p.lookupEnv)
+	if err != nil && !isFile(p.global.config) {
+		return nil, err
+	}
+	return localapi.NewClient(cfg.Socket()), nil
+}
+
+func (p *program) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "show uplink, queue, sources, and what was not understood", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := p.client()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), p.global.timeout)
+			defer cancel()
+			s, err := client.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if p.global.output == formatJSON {
+				return p.writeJSON(s)
+			}
+			return p.write(p.statusText(&s))
+		},
+	}
+}
+
+func (p *program) writeJSON(document any) error {
+	e := json.NewEncoder(p.out)
+	e.SetIndent("", "  ")
+	return e.Encode(document)
+}
+
+// clock writes a time of day.
+func (p *program) clock(t time.Time) string {
+	if p.global.utc {
+		return t.UTC().Format("15:04:05Z")
+	}
+	return t.Local().Format("15:04:05")
+}
+
+// write writes text to stdout.
+func (p *program) write(text string) error {
+	_, err := io.WriteString(p.out, text)
+	return err
+}
+
+// statusText is a status for a person: first the link and the queue, then the sources, then what needs a thought.
+func (p *program) statusText(s *localapi.Status) string {
+	w := new(strings.Builder)
+	fmt.Fprintf(w, "Plant %s   agent %s   %s   up %s   config %s   as of %s\n",
+		s.Plant, s.Agent, s.Build, age(s.AsOf.Sub(s.UpSince)), s.Config, p.clock(s.AsOf))
+	p.showUplink(w, s)
+	showQueue(w, s)
+	p.showSources(w, s)
+	p.showQuarantine(w, s)
+	showNotes(w, s)
+	return w.String()
+}
+
+func (p *program) showUplink(w *strings.Builder, s *localapi.Status) {
+	since := age(s.AsOf.Sub(s.Uplink.Since))
+	if s.Uplink.Up {
+		fmt.Fprintf(w, "UPLINK   kafka  %s %s\n", p.paint(green, "up"), since)
+		return
+	}
+	fmt.Fprintf(w, "UPLINK   kafka  %s %s", p.paint(red, "DOWN"), since)
+	if s.Uplink.LastError != "" {
+		fmt.Fprintf(w, "   last error: %s", clean(s.Uplink.LastError))
+	}
+	if !s.Uplink.NextTry.IsZero() {
+		fmt.Fprintf(w, "   next try in %s", age(s.Uplink.NextTry.Sub(s.AsOf)))
+	}
+	fmt.Fprintln(w)
+}
+
+func showQueue(w *strings.Builder, s *localapi.Status) {
+	var depth uint64
+	var used, quota int64
+	var oldest time.Time
+	for _, l := range s.Lanes {
+		depth, used, quota = depth+l.Depth, used+l.Bytes, quota+l.Quota+l.Reserve
+		if oldest.IsZero() || !l.Oldest.IsZero() && l.Oldest.Before(oldest) {
+			oldest = l.Oldest
+		}
+	}
+	fmt.Fprintf(w, "QUEUE    %s   %s of %s", count(depth, "event"), size(used), size(quota))
+	if !oldest.IsZero() {
+		fmt.Fprintf(w, "   oldest %s", age(s.AsOf.Sub(oldest)))
+	}
+	fmt.Fprintln(w)
+	for _, l := range s.Lanes {
+		fmt.Fprintf(w, "         %s\n", strings.Join(laneWords(&l, s.AsOf), "   "))
+	}
+}
+
+// laneWords says of a lane what applies to it.
+func laneWords(l *localapi.Lane, asOf time.Time) []string {
+	head := fmt.Sprintf("%s %s", l.Name, number(l.Depth))
+	if l.Depth > 0 && !l.Oldest.IsZero() {
+		head += fmt.Sprintf(" (%s urgent, oldest %s)", number(l.Urgent), age(asOf.Sub(l.Oldest)))
+	}
+	words := []string{head, fmt.Sprintf("%s of %s", size(l.Bytes), size(l.Quota))}
+	if l.ReserveUsed > 0 {
+		words = append(words, fmt.Sprintf("reserve %s of %s", size(l.ReserveUsed), size(l.Reserve)))
+	}
+	if l.FullIn > 0 && l.Depth > 0 {
+		words = append(words, "full in "+seconds(l.FullIn))
+	}
+	if l.DrainIn > 0 {
+		words = append(words, fmt.Sprintf("drains in ~%s at %.0f/s", seconds(l.DrainIn), l.Outflow))
+	}
+	return append(words, "shed "+number(l.Shed))
+}
+
+func (p *program) showSources(w *strings.Builder, s *localapi.Status) {
+	rows := [][]cell{cells("SOURCE", "STATE", "SINCE", "LAST SIGNAL", "RECEIVED", "DISCARDED", "DUPLICATES")}
+	for _, src := range s.Sources {
+		last := "never"
+		if !src.LastSignal.IsZero() {
+			last = age(s.AsOf.Sub(src.LastSignal)) + " ago"
+		}
+		row := cells(src.Transport+" "+src.ID, string(src.State), age(s.AsOf.Sub(src.Since)), last, number(src.Received), number(src.Discarded), number(src.Duplicates))
+		row[1].colour = stateColour(src.State)
+		rows = append(rows, row)
+	}
+	p.table(w, rows)
+	for _, src := range s.Sources {
+		if src.Problem != "" {
+			fmt.Fprintf(w, "%s: %s", src.ID, clean(src.Problem))
+			if src.Next != "" {
+				fmt.Fprintf(w, " -> %s", clean(src.Next))
+			}
+			fmt.Fprintln(w)
+		}
+	}
+}
+
+func stateColour(s source.State) string {
+	switch s {
+	case source.Live:
+		return green
+	case source.Refused:
+		return red
+	}
+	return yellow
+}
+
+func (p *program) showQuarantine(w *strings.Builder, s *localapi.Status) {
+	if s.Quarantine.Count == 0 {
+		return
+	}
+	fmt.Fprintf(w, "QUARANTINE   %s since the start", count(s.Quarantine.Count, "record"))
+	if n := len(s.Quarantine.Newest); uint64(n) < s.Quarantine.Count {
+		fmt.Fprintf(w, ", the last %d:", n)
+	}
+	fmt.Fprintln(w)
+	var rows [][]cell
+	for _, q := range s.Quarantine.Newest {
+		rows = append(rows, cells(p.clock(q.At), clean(q.Source), clean(q.Item), fmt.Sprintf("%s (%s)", clean(q.Reason), q.Code)))
+	}
+	p.table(w, rows)
+}
+
+// showNotes says what a person has chosen and should know, and last what waits for the link.
+func showNotes(w *strings.Builder, s *localapi.Status) {
+	for _, name := range s.Arrival {
+		fmt.Fprintf(w, "note: mapping %s has key: arrival: a redelivered message may count twice\n", name)
+	}
+	for _, m := range s.Mixed {
+		fmt.Fprintf(w, "note: source %s mixes urgent types (%s) with others (%s): an urgent event can wait behind them; make it a source of its own\n",
+			m.Source, strings.Join(m.Urgent, ", "), strings.Join(m.Others, ", "))
+	}
+	for _, src := range s.Sources {
+		if len(src.AtMostOnce) > 0 {
+			fmt.Fprintf(w, "note: source %s gets QoS 0, which no broker keeps for us: %s\n", src.ID, clean(strings.Join(src.AtMostOnce, ", ")))
+		}
+	}
+	urgent := 0
+	for _, l := range s.Lanes {
+		urgent += l.Urgent
+	}
+	switch {
+	case s.Uplink.Up || urgent == 0:
+	case urgent == 1:
+		fmt.Fprintln(w, "1 urgent event (hold, nonconformance or safety failure) is waiting for the link. It goes first when it is back.")
+	default:
+		fmt.Fprintf(w, "%s urgent events (holds, nonconformances, safety failures) are waiting for the link. They go first when it is back.\n", number(urgent))
+	}
+}

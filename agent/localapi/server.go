@@ -1,0 +1,155 @@
+package localapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+// Agent is what the socket shows and does. Its methods may be called from several goroutines.
+type Agent interface {
+	Status() Status
+	Queue() Queue
+	// PlanReplay tells what Replay would send, and changes nothing. The order has been checked.
+	PlanReplay(ctx context.Context, order Replay) (Plan, error)
+	// Replay records the act for good, then sends. It calls progress on its own goroutine, and returns after the last
+	// record is confirmed, or with what was sent until an error. The order has been checked.
+	Replay(ctx context.Context, act Act, progress func(Progress)) (Progress, error)
+}
+
+const (
+	maxRequest = 64 << 10
+	// lineLimit is how long a caller may take to read one line of a replay.
+	lineLimit = 30 * time.Second
+	// lineEvery is how often progress is told: often enough for a person.
+	lineEvery = 500 * time.Millisecond
+)
+
+// Serve answers on a listener of [Listen] until ctx ends, which also ends what requests have begun. It returns when all
+// of them are answered or cut.
+func Serve(ctx context.Context, l net.Listener, agent Agent, log zerolog.Logger) error {
+	h := &handler{agent: agent, log: log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, agent.Status()) })
+	mux.HandleFunc("GET /v1/queue", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, agent.Queue()) })
+	mux.HandleFunc("POST /v1/queue/replay", h.replay)
+	server := telemetry.NewServer(h.identify(mux), log)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		name, err := principal(c)
+		return context.WithValue(ctx, callerKey{}, caller{name, err})
+	}
+	return telemetry.Serve(ctx, l, server)
+}
+
+type handler struct {
+	agent Agent
+	log   zerolog.Logger
+}
+
+type callerKey struct{}
+
+// caller is who is at the other end of a connection.
+type caller struct {
+	name string
+	err  error
+}
+
+// identify refuses a caller whom the system doesn't name, or who is neither the agent's user nor root.
+func (h *handler) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(callerKey{}).(caller)
+		if c.err != nil {
+			h.log.Warn().Err(c.err).Msg("caller of local socket refused")
+			fail(w, c.err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
+	var order Replay
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&order); err != nil {
+		fail(w, problem.New(problem.Usage, "read order of replay: %w", err))
+		return
+	}
+	if err := order.Check(); err != nil {
+		fail(w, err)
+		return
+	}
+	lines := newLines(w)
+	plan, err := h.agent.PlanReplay(r.Context(), order)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	lines.send(Update{Plan: &plan})
+	if !order.Execute {
+		return
+	}
+	who, _ := r.Context().Value(callerKey{}).(caller)
+	done, err := h.agent.Replay(r.Context(), Act{who.name, order, plan}, lines.progress)
+	h.log.Info().Str("principal", who.name).Int64(telemetry.KeyCount, done.Sent).Int64("total", done.Total).Bool("whole", err == nil).Msg("replay ended")
+	if err != nil {
+		err = fmt.Errorf("after %d of %d records: %w", done.Sent, done.Total, err)
+		lines.send(Update{Progress: &done})
+		lines.send(Update{Failure: newFailure(err)})
+		return
+	}
+	lines.send(Update{Done: &done})
+}
+
+// lines writes JSON objects as they come.
+type lines struct {
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	last time.Time
+}
+
+// newLines takes the limits of a short answer off the connection: a replay takes as long as its rate asks.
+func newLines(w http.ResponseWriter) *lines {
+	l := &lines{w: w, rc: http.NewResponseController(w)}
+	_ = l.rc.SetReadDeadline(time.Time{}) // else the caller would count as gone after it
+	_ = l.rc.SetWriteDeadline(time.Time{})
+	w.Header().Set("Content-Type", "application/jsonl")
+	return l
+}
+
+// send writes one line. A caller that is gone ends the request's context, so that the error says nothing new.
+func (l *lines) send(u Update) {
+	l.last = time.Now()
+	_ = l.rc.SetWriteDeadline(l.last.Add(lineLimit))
+	if json.NewEncoder(l.w).Encode(u) == nil {
+		_ = l.rc.Flush()
+	}
+}
+
+func (l *lines) progress(p Progress) {
+	if time.Since(l.last) >= lineEvery {
+		l.send(Update{Progress: &p})
+	}
+}
+
+func answer(w http.ResponseWriter, status int, document any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(document) // a caller that is gone needs no answer
+}
+
+func fail(w http.ResponseWriter, err error) {
+	f := newFailure(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(f.Status)
+	_ = json.NewEncoder(w).Encode(f)
+}
