@@ -1,0 +1,79 @@
+package quality
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// Kind names what an effect changes in another system.
+type Kind string
+
+// Effect kinds.
+const (
+	// LotUsageSet sets what an ERP enforces for a lot. A state effect: one row per system and lot.
+	LotUsageSet Kind = "erp.lot_usage.set"
+	// StockTransfer moves part of a lot's stock. A document effect of a hold.
+	StockTransfer Kind = "erp.stock.transfer"
+	// NonconformanceEnsure makes one record of a nonconformance in the QMS. A document effect.
+	NonconformanceEnsure Kind = "qms.nonconformance.ensure"
+	// NonconformanceAdvance moves the QMS record to the nonconformance's state. A state effect.
+	NonconformanceAdvance Kind = "qms.nonconformance.advance"
+)
+
+// Document tells whether k is a document effect: one row per command, looked up by its reference, never repeated
+// blindly. The others are state effects: one row per system and object, whose wanted value is worked out anew right
+// before each write.
+func (k Kind) Document() bool { return k == StockTransfer || k == NonconformanceEnsure }
+
+// ReferenceLength is the length of an [EffectRef] in characters: it fits SAP's ReferenceDocument.
+const ReferenceLength = 16
+
+// EffectRef is the reference under which a system keeps an effect: HF and 14 Crockford base32 digits.
+type EffectRef string
+
+var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+// Reference returns the reference of a command.
+func Reference(commandID string) EffectRef {
+	sum := sha256.Sum256([]byte(commandID))
+	return EffectRef("HF" + crockford.EncodeToString(sum[:9])[:ReferenceLength-2])
+}
+
+// CommandID names one intended effect: cmd:{workflow}:{object}:{step}:{generation}. The generation of a state effect is
+// the version of its object when it was asked for; that of a document effect is 1 until it is reversed.
+func CommandID(workflow, object, step string, generation int64) string {
+	return fmt.Sprintf("cmd:%s:%s:%s:%d", workflow, object, step, generation)
+}
+
+// Outcome is how an attempt ended. The zero Outcome means acknowledged by the system, which proves nothing: only a
+// read-back does. Applied and already_applied are said by the dispatcher alone.
+type Outcome = event.Outcome
+
+// Effect is one change wanted in another system, as a connector gets it.
+type Effect struct {
+	CommandID   string
+	Ref         EffectRef
+	Kind        Kind
+	System      string // id of the configured system
+	Object      string // lot key, nonconformance id, hold id
+	Lot         event.LotKey
+	Generation  int64
+	Correlation string
+
+	Usage  event.UsageStatus // for LotUsageSet: wanted now
+	Q      event.Quantity    // for StockTransfer: how much of the lot
+	Record *Record           // for the nonconformance kinds
+}
+
+// Record is the content of a QMS record. Connectors write only these fields.
+type Record struct {
+	Title       string
+	Description string
+	Severity    event.Severity
+	State       NonconformanceState // wanted state
+	Lots        []event.LotKey
+	Source      string
+}

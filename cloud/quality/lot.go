@@ -1,0 +1,174 @@
+package quality
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// Decision is what a disposition says about a lot.
+type Decision string
+
+// Decisions (ISO 9000).
+const (
+	Release            Decision = "release"
+	ConditionalRelease Decision = "conditional_release"
+	ReworkLot          Decision = "rework"
+	Regrade            Decision = "regrade"
+	ReturnToSupplier   Decision = "return_to_supplier"
+	Scrap              Decision = "scrap"
+	Reject             Decision = "reject"
+)
+
+// Lot is a lot's own state. Its holds are computed, never stored in it: its own and the open scope holds that match it.
+type Lot struct {
+	Key       event.LotKey      `json:"key"`
+	Version   int64             `json:"version"` // raised by each change of the lot, its holds or its usage
+	Plant     event.PlantID     `json:"plant,omitempty"`
+	Stub      bool              `json:"stub,omitempty"` // known only by a hold so far; all else waits for its creation
+	Material  string            `json:"material,omitempty"`
+	Q         event.Quantity    `json:"q,omitzero"`
+	Origin    event.ObjectID    `json:"origin,omitempty"`
+	MadeAt    time.Time         `json:"made_at,omitzero"`
+	Supplier  string            `json:"supplier,omitempty"`
+	Sublot    string            `json:"sublot,omitempty"`
+	Equipment event.EquipmentID `json:"equipment,omitempty"`
+	// InspectionRequired tells whether the material wants an inspection before use. A material that the master does not
+	// know wants one.
+	InspectionRequired bool      `json:"inspection_required,omitempty"`
+	Decision           Decision  `json:"decision,omitempty"`   // empty = no disposition yet
+	Usage              []Usage   `json:"usage,omitempty"`      // sorted by system
+	Unenforced         bool      `json:"unenforced,omitempty"` // an open hold was not verified in the ERP in time
+	UpdatedAt          time.Time `json:"updated_at"`
+	Cause              event.ID  `json:"cause"`
+}
+
+// Usage is what one ERP was last verified to enforce.
+type Usage struct {
+	System     string            `json:"system"`
+	Usage      event.UsageStatus `json:"usage"`
+	Raw        string            `json:"raw,omitempty"`
+	VerifiedAt time.Time         `json:"verified_at"`
+	// Own is what our own rules asked for when we last wrote it, or first saw it there; empty = never. What is more
+	// restrictive than this was set by someone else.
+	Own event.UsageStatus `json:"own,omitempty"`
+}
+
+// UsageIn returns what was last verified in a system; ok is false if nothing was.
+func (l *Lot) UsageIn(system string) (Usage, bool) {
+	i := slices.IndexFunc(l.Usage, func(u Usage) bool { return u.System == system })
+	if i < 0 {
+		return Usage{}, false
+	}
+	return l.Usage[i], true
+}
+
+// setUsage replaces the entry of u's system; entries stay sorted by system.
+func (l *Lot) setUsage(u Usage) {
+	l.Usage = slices.Clone(l.Usage)
+	i, found := slices.BinarySearchFunc(l.Usage, u, func(a, b Usage) int { return cmpText(a.System, b.System) })
+	if found {
+		l.Usage[i] = u
+		return
+	}
+	l.Usage = slices.Insert(l.Usage, i, u)
+}
+
+func cmpText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// rank orders usages by how much they forbid.
+func rank(u event.UsageStatus) int {
+	switch u {
+	case event.Unrestricted:
+		return 0
+	case event.InInspection:
+		return 1
+	case event.Blocked:
+		return 3
+	}
+	return 2 // restricted, and vendor codes that are not known
+}
+
+// MoreRestrictive tells whether a forbids more than b.
+func MoreRestrictive(a, b event.UsageStatus) bool { return rank(a) > rank(b) }
+
+// Seen is what an ERP shows right now.
+type Seen struct {
+	System string
+	Usage  event.UsageStatus
+	// Ours tells whether a write of ours may have led there since the last verification.
+	Ours bool
+}
+
+// Evidence is what makes a lot's state uncertain.
+type Evidence struct {
+	Parked      bool // an event of the lot failed and waits for a person
+	Quarantined bool // a record of the lot was not understood
+}
+
+// OwnUsage returns what our rules alone ask an ERP to enforce for the lot: the most restrictive of what its open holds,
+// its disposition and its material ask for.
+func OwnUsage(lot *Lot, open []Hold) event.UsageStatus {
+	want := event.Unrestricted
+	raise := func(u event.UsageStatus) {
+		if MoreRestrictive(u, want) {
+			want = u
+		}
+	}
+	for i := range open {
+		raise(open[i].Usage())
+	}
+	switch lot.Decision {
+	case Reject, Scrap, ReturnToSupplier:
+		raise(event.Blocked)
+	case ConditionalRelease, ReworkLot, Regrade:
+		raise(event.Restricted)
+	case "":
+		if lot.InspectionRequired {
+			raise(event.InInspection)
+		}
+	}
+	return want
+}
+
+// WantedUsage returns what the ERP should enforce for the lot now: what our own rules ask for, but never less than what
+// it enforces already where something is missing or where someone else restricted the lot there.
+func WantedUsage(lot *Lot, open []Hold, evidence Evidence, seen Seen) event.UsageStatus {
+	want := OwnUsage(lot, open)
+	if !MoreRestrictive(seen.Usage, want) {
+		return want
+	}
+	if evidence.Parked || evidence.Quarantined || lot.Stub || isForeign(lot, want, seen) {
+		return known(seen.Usage)
+	}
+	return want
+}
+
+// isForeign tells whether what is seen was set by someone else.
+func isForeign(lot *Lot, want event.UsageStatus, seen Seen) bool {
+	if seen.Ours {
+		return false
+	}
+	last, _ := lot.UsageIn(seen.System)
+	if last.Own == "" {
+		return MoreRestrictive(seen.Usage, want)
+	}
+	return MoreRestrictive(seen.Usage, last.Own)
+}
+
+// known returns the usage that keeps what is seen; a vendor's code that is not known is kept as a restriction.
+func known(u event.UsageStatus) event.UsageStatus {
+	if u == event.OtherUsage {
+		return event.Restricted
+	}
+	return u
+}

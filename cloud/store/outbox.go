@@ -1,0 +1,75 @@
+package store
+
+import (
+	"database/sql"
+	"time"
+
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// OutboxRow is a message to send, or a mark that a key of a compacted topic changed.
+type OutboxRow struct {
+	ID      int64
+	Topic   string
+	Key     string
+	Message *event.Message // nil for a mark: the state of now is sent
+}
+
+// PutOutbox asks for a message to be sent.
+func (t *Tx) PutOutbox(topic string, m event.Message) error {
+	headers, err := encodeHeaders(m.Headers)
+	if err != nil {
+		return err
+	}
+	return t.exec(`INSERT INTO outbox (topic, key, headers, value) VALUES (?, ?, ?, ?)`, topic, string(m.Key), headers, m.Value)
+}
+
+// MarkOutbox says that a key of a compacted topic changed. A mark that waits already is enough.
+func (t *Tx) MarkOutbox(topic, key string) error {
+	return t.exec(`INSERT INTO outbox (topic, key) VALUES (?, ?) ON CONFLICT (topic, key) WHERE value IS NULL DO NOTHING`, topic, key)
+}
+
+// Outbox returns at most limit rows, oldest first.
+func (t *Tx) Outbox(limit int) ([]OutboxRow, error) {
+	var all []OutboxRow
+	err := t.each(func(rows *sql.Rows) error {
+		var r OutboxRow
+		var headers, value []byte
+		if err := rows.Scan(&r.ID, &r.Topic, &r.Key, &headers, &value); err != nil {
+			return err
+		}
+		if value != nil {
+			h, err := decodeHeaders(headers)
+			if err != nil {
+				return err
+			}
+			r.Message = &event.Message{Key: []byte(r.Key), Headers: h, Value: value}
+		}
+		all = append(all, r)
+		return nil
+	}, `SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT ?`, limit)
+	return all, err
+}
+
+// DropOutbox removes a row that was sent.
+func (t *Tx) DropOutbox(id int64) error { return t.exec(`DELETE FROM outbox WHERE id = ?`, id) }
+
+// CountOutbox returns how many rows wait.
+func (t *Tx) CountOutbox() (n int64, err error) {
+	err = t.row(`SELECT COUNT(*) FROM outbox`).Scan(&n)
+	return n, err
+}
+
+// TakeLease takes or keeps a named lease. It returns false while another owner has it. The fence grows with each change
+// of owner.
+func (t *Tx) TakeLease(name, owner string, now time.Time, length time.Duration) (fence int64, ok bool, err error) {
+	ok, err = t.changed(`INSERT INTO lease (name, owner, fence, expires) VALUES (?, ?, 1, ?)
+		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires,
+		fence = CASE lease.owner WHEN excluded.owner THEN lease.fence ELSE lease.fence + 1 END
+		WHERE lease.owner = excluded.owner OR lease.expires <= ?`, name, owner, text(now.Add(length)), text(now))
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	err = t.row(`SELECT fence FROM lease WHERE name = ?`, name).Scan(&fence)
+	return fence, err == nil, err
+}

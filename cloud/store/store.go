@@ -1,0 +1,288 @@
+// Package store keeps the cloud's state in SQL: inbox, coverage, aggregates, effects, ledger, outbox, offsets.
+//
+// [Store.Update] runs a function in one transaction: all of it becomes durable or nothing does. Only package workflow
+// changes quality state; dispatch, ledger and outbox change their own bookkeeping. The SQL is kept portable; SQLite is
+// the default, in WAL mode with synchronous=FULL, one writer and several readers.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver called sqlite
+
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrNotFound is returned by the reading methods that name one row, where it does not exist.
+var ErrNotFound = errors.New("not found")
+
+// Store is an open database.
+type Store struct {
+	read *sql.DB
+	db   *sql.DB // the writer's
+	id   string
+	lock *os.File
+
+	mu    sync.Mutex // held by the one writing transaction; guards conn and stmts
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+// Open opens the database at location, "sqlite:" and a path, creates it where it is missing, and brings its tables up
+// to date. One process has an SQLite database open at a time.
+func Open(ctx context.Context, location string) (*Store, error) {
+	path, ok := strings.CutPrefix(location, "sqlite:")
+	if !ok {
+		return nil, problem.New(problem.ConfigValue, "database %q: want sqlite: and a path", location)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("create directory of database: %w", err)
+	}
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, problem.New(problem.QueueLocked, "database %s is in use by another process: %w", path, err)
+	}
+	s := &Store{lock: lock, stmts: map[string]*sql.Stmt{}}
+	if err := s.open(ctx, path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, path string) (err error) {
+	pragmas := "?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(1)
+	if err := migrate(ctx, s.db); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(4)
+	if s.conn, err = s.db.Conn(ctx); err != nil {
+		return err
+	}
+	return s.begin(ctx)
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// begin reads the database's random id, or makes it, and ends all leases: the lock says that whoever held them is dead,
+// and a hold must not wait for that.
+func (s *Store) begin(ctx context.Context) error {
+	past := text(time.Unix(0, 0))
+	return s.Update(ctx, func(t *Tx) error {
+		for _, x := range []struct {
+			query string
+			arg   string
+		}{
+			{`INSERT INTO meta (name, value) VALUES ('id', ?) ON CONFLICT (name) DO NOTHING`, strings.ToLower(rand.Text()[:16])},
+			{`UPDATE effect SET lease = ? WHERE state = 'leased'`, past},
+			{`UPDATE lease SET expires = ?`, past},
+		} {
+			if err := t.exec(x.query, x.arg); err != nil {
+				return err
+			}
+		}
+		return t.row(`SELECT value FROM meta WHERE name = 'id'`).Scan(&s.id)
+	})
+}
+
+// ID returns the database's random id. It is part of the Kafka group id, so that a new database starts anew.
+func (s *Store) ID() string { return s.id }
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
+
+// Close closes the database. Running transactions end first.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, st := range s.stmts {
+		errs = append(errs, st.Close())
+	}
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
+	}
+	for _, db := range []*sql.DB{s.read, s.db} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+// Tx is one transaction: [Store.Update] gives one that writes, [Store.View] one that reads.
+type Tx struct {
+	ctx   context.Context
+	query func(query string, args ...any) (*sql.Rows, error)
+	row   func(query string, args ...any) *sql.Row
+	run   func(query string, args ...any) (sql.Result, error)
+}
+
+// Update runs f in a transaction that writes. If f returns an error, or the commit fails, nothing is changed.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	done := false
+	defer func() {
+		if !done { // also when f panics
+			// The rollback must happen even if ctx has ended.
+			_, rollback := s.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+			err = errors.Join(err, rollback)
+		}
+	}()
+	t := &Tx{
+		ctx: ctx,
+		query: func(query string, args ...any) (*sql.Rows, error) {
+			st, err := s.stmt(ctx, query)
+			if err != nil {
+				return nil, err
+			}
+			return st.QueryContext(ctx, args...)
+		},
+		row: func(query string, args ...any) *sql.Row {
+			st, err := s.stmt(ctx, query)
+			if err != nil {
+				return s.conn.QueryRowContext(ctx, query, args...) // gives the same error
+			}
+			return st.QueryRowContext(ctx, args...)
+		},
+		run: func(query string, args ...any) (sql.Result, error) {
+			st, err := s.stmt(ctx, query)
+			if err != nil {
+				return nil, err
+			}
+			return st.ExecContext(ctx, args...)
+		},
+	}
+	if err := f(t); err != nil {
+		return err
+	}
+	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	done = true
+	return nil
+}
+
+// stmt returns the prepared form of query: parsing costs more than running it.
+func (s *Store) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st := s.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := s.conn.PrepareContext(context.WithoutCancel(ctx), query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %.60q: %w", query, err)
+	}
+	s.stmts[query] = st
+	return st, nil
+}
+
+// View runs f in a transaction that reads one state of the database.
+func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // it has read only
+	return f(&Tx{
+		ctx:   ctx,
+		query: func(query string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, query, args...) },
+		row:   func(query string, args ...any) *sql.Row { return tx.QueryRowContext(ctx, query, args...) },
+		run: func(query string, _ ...any) (sql.Result, error) {
+			return nil, fmt.Errorf("write in a reading transaction: %.60q", query)
+		},
+	})
+}
+
+func (t *Tx) exec(query string, args ...any) error {
+	_, err := t.run(query, args...)
+	return err
+}
+
+// changed runs a statement and tells whether it changed a row.
+func (t *Tx) changed(query string, args ...any) (bool, error) {
+	r, err := t.run(query, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
+}
+
+// each calls scan for every row.
+func (t *Tx) each(scan func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := t.query(query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// timeText is the form of times in the database: UTC, fixed width, so that text order is time order.
+const timeText = "2006-01-02T15:04:05.000000Z"
+
+func text(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(timeText)
+}
+
+func parse(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(timeText, s)
+}
+
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}

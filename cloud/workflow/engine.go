@@ -1,0 +1,247 @@
+// Package workflow is the only way that quality state changes. [Engine.Apply] takes events of both doors in one SQL
+// transaction: inbox, coverage, the lot, its holds and nonconformances, the wanted effects, the ledger and the outbox
+// become durable together with the Kafka offset, or nothing does. What to change is decided by package quality, which
+// is pure.
+//
+// Guarantees: an event counts once, by its id; the same id with another content is quarantined; events of a lot apply
+// in order, except that urgent ones, which only ever restrict, never wait; a record that fails parks its key and
+// nothing else; a record that is not understood is kept whole; an urgent one that fails puts a hold of kind system on
+// what its key names.
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// System is the name under which the cloud's own facts have their ids.
+const System = "holdfast"
+
+// Logical topics of the outbox; the publisher knows their names in Kafka. A plant's lot status is
+// TopicLotStatus + "/" + plant.
+const (
+	TopicLotStatus  = "lot-status"
+	TopicEffect     = "effect"
+	TopicDeadletter = "deadletter"
+)
+
+// Config is what the engine knows about plants and materials.
+type Config struct {
+	Plants    map[event.PlantID]quality.Plant
+	Materials map[string]quality.Material // a material that is missing wants an inspection
+}
+
+// Engine applies events to the store.
+type Engine struct {
+	store   *store.Store
+	cfg     Config
+	now     func() time.Time
+	log     zerolog.Logger
+	metrics *metrics
+
+	effects  chan struct{} // an effect may be due
+	outgoing chan struct{} // the outbox may have a row
+	timers   chan struct{} // the next timer may be another one
+}
+
+// New returns an engine on an open store. Now is the clock; reg may be nil.
+func New(s *store.Store, cfg Config, now func() time.Time, log zerolog.Logger, reg prometheus.Registerer) *Engine {
+	return &Engine{
+		store: s, cfg: cfg, now: now, log: log, metrics: newMetrics(reg),
+		effects: make(chan struct{}, 1), outgoing: make(chan struct{}, 1), timers: make(chan struct{}, 1),
+	}
+}
+
+// Effects receives after a commit that may have made an effect due. It has one reader.
+func (e *Engine) Effects() <-chan struct{} { return e.effects }
+
+// Outgoing receives after a commit that may have put something into the outbox. It has one reader.
+func (e *Engine) Outgoing() <-chan struct{} { return e.outgoing }
+
+// Input is one record or event to apply.
+type Input struct {
+	// Message is a record of a plant's topic, Plant and Place where it was read; Plant is that of the topic.
+	Message event.Message
+	Plant   event.PlantID
+	Place   store.Place
+
+	// Event is an event of the cloud's door, instead of Message.
+	Event     *event.Event
+	Principal string // who, for the cloud's door; empty = Holdfast itself
+	Reason    string // why, as the principal says
+}
+
+// Offset moves the next offset of a partition in the transaction of its records.
+type Offset struct {
+	Topic     string
+	Partition int32
+	From, To  int64
+}
+
+// ErrFence is returned when another process moved the offset, or took the lease, that the transaction relied on. Nothing
+// was changed; the caller stops working on it.
+var ErrFence = errors.New("another process took over")
+
+// Outcome says what became of an input.
+type Outcome string
+
+// Outcomes.
+const (
+	Accepted    Outcome = "accepted"
+	Duplicate   Outcome = "duplicate"
+	Quarantined Outcome = "quarantined"
+	Parked      Outcome = "parked"
+	Waiting     Outcome = "waiting"
+	Refused     Outcome = "refused"
+)
+
+// Result says what became of one input.
+type Result struct {
+	Outcome    Outcome
+	Deadletter int64 // id of the record kept, if it was not applied
+	Cause      error // why it was not applied
+}
+
+// Apply takes inputs in order, in one transaction with the offset (nil = none). A result stands for each input. After an
+// error nothing was changed; all inputs may be given again.
+func (e *Engine) Apply(ctx context.Context, inputs []Input, offset *Offset) ([]Result, error) {
+	decoded := make([]decodedInput, len(inputs))
+	for i := range inputs {
+		decoded[i] = decode(&inputs[i])
+	}
+	results := make([]Result, len(inputs))
+	t := &turn{engine: e, inputs: inputs}
+	err := e.commit(ctx, t, func() error {
+		if offset != nil {
+			moved, err := t.tx.MoveOffset(offset.Topic, offset.Partition, offset.From, offset.To)
+			if err != nil {
+				return fmt.Errorf("move offset of %s/%d: %w", offset.Topic, offset.Partition, err)
+			}
+			if !moved {
+				return fmt.Errorf("offset of %s/%d is no longer %d: %w", offset.Topic, offset.Partition, offset.From, ErrFence)
+			}
+		}
+		for i := range inputs {
+			var err error
+			if results[i], err = t.take(&inputs[i], decoded[i]); err != nil {
+				return err
+			}
+		}
+		return t.flushCoverage()
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.metrics.count(inputs, decoded, results, t.now)
+	return results, nil
+}
+
+// commit runs f in one writing transaction of the turn and wakes those who wait for what it did.
+func (e *Engine) commit(ctx context.Context, t *turn, f func() error) error {
+	err := e.store.Update(ctx, func(tx *store.Tx) error {
+		// A transaction that is tried again starts with nothing.
+		*t = turn{engine: e, inputs: t.inputs, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
+		return f()
+	})
+	if err != nil {
+		return err
+	}
+	if t.wantsEffects {
+		wake(e.effects)
+	}
+	if t.wantsOutbox {
+		wake(e.outgoing)
+	}
+	if t.wantsTimers {
+		wake(e.timers)
+	}
+	return nil
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run fires timers until ctx ends.
+func (e *Engine) Run(ctx context.Context) error {
+	for {
+		next, err := e.fire(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("fire timers: %w", err)
+		}
+		wait := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		case <-e.timers:
+			wait.Stop()
+		case <-wait.C:
+		}
+	}
+}
+
+// longestSleep bounds how long a stepped wall clock can delay a timer.
+const longestSleep = 10 * time.Second
+
+// fire applies the timers that are due and returns how long to sleep.
+func (e *Engine) fire(ctx context.Context) (time.Duration, error) {
+	for {
+		var timers []quality.Timer
+		if err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+			timers, err = tx.Timers(100)
+			return err
+		}); err != nil {
+			return 0, err
+		}
+		now := e.now()
+		fired := 0
+		for _, x := range timers {
+			if x.Due.After(now) {
+				break
+			}
+			if err := e.fireOne(ctx, x); err != nil {
+				return 0, err
+			}
+			fired++
+		}
+		if fired == len(timers) && fired > 0 {
+			continue
+		}
+		if fired == len(timers) {
+			return longestSleep, nil
+		}
+		return min(longestSleep, timers[fired].Due.Sub(now)), nil
+	}
+}
+
+func (e *Engine) fireOne(ctx context.Context, x quality.Timer) error {
+	data := &event.TimerFired{MayLot: event.MayLot{Lot: x.Lot}, Timer: event.Name(x.Name), Object: x.Object, Due: event.At(x.Due)}
+	ev := e.own(data, x.Name, x.Object, event.At(x.Due).String())
+	_, err := e.Apply(ctx, []Input{{Event: ev}}, nil)
+	return err
+}
+
+// own returns an event of the cloud itself; its natural key is what makes the fact one.
+func (e *Engine) own(data event.Data, key ...string) *event.Event {
+	data.ReadBy().Source = System
+	now := e.now()
+	return &event.Event{
+		ID: event.NaturalID("", System, key, data.Type(), 0), Source: "/" + System, Time: now, Recorded: now, Data: data,
+	}
+}
