@@ -1,0 +1,182 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"text/template"
+	"text/template/parse"
+)
+
+// values is what the templates of an operation may use.
+type values struct {
+	Ref         string // effect reference
+	Object      string // id of the nonconformance
+	ID          string // the system's own id of the record
+	Title       string
+	Description string
+	Severity    string
+	Source      string
+	State       string // in the system's words
+	Lots        []string
+	Since       string // RFC 3339; empty = from the beginning
+	After       string // id of the last record seen; empty = none
+	Limit       int
+}
+
+// form is an operation with its templates parsed.
+type form struct {
+	path, body *template.Template
+	query      map[string]*template.Template
+}
+
+// newForm parses the templates and refuses those that put a value somewhere without escaping it.
+func newForm(o *Operation) (*form, error) {
+	f := &form{query: map[string]*template.Template{}}
+	var err error
+	if !strings.HasPrefix(o.Path, "/") {
+		return nil, fmt.Errorf("path %q does not begin with /", o.Path)
+	}
+	if f.path, err = parsed("path", o.Path, "path"); err != nil {
+		return nil, err
+	}
+	if f.body, err = parsed("body", o.Body, "json"); err != nil {
+		return nil, err
+	}
+	for name, text := range o.Query {
+		if f.query[name], err = parsed("query "+name, text, ""); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// parsed returns a template in which every value passes through the function escape at last; empty = none is needed.
+func parsed(name, text, escape string) (*template.Template, error) {
+	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"json": quote, "path": url.PathEscape}).Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if t.Tree == nil { // an empty text
+		return t, nil
+	}
+	if bad := unescaped(t.Root, escape); strings.HasPrefix(bad, "{{template") {
+		return nil, fmt.Errorf("%s: %s is not allowed: one template calls no other", name, bad)
+	} else if bad != "" {
+		return nil, fmt.Errorf("%s: %s must end in | %s", name, bad, escape)
+	}
+	return t, nil
+}
+
+// unescaped returns the first action whose value would come out as it is.
+func unescaped(node parse.Node, escape string) string {
+	switch n := node.(type) {
+	case *parse.ListNode:
+		if n == nil {
+			return ""
+		}
+		for _, inner := range n.Nodes {
+			if bad := unescaped(inner, escape); bad != "" {
+				return bad
+			}
+		}
+	case *parse.ActionNode:
+		last := n.Pipe.Cmds[len(n.Pipe.Cmds)-1]
+		if id, ok := last.Args[0].(*parse.IdentifierNode); escape != "" && len(n.Pipe.Decl) == 0 && (!ok || id.Ident != escape) {
+			return n.String()
+		}
+	case *parse.IfNode:
+		return unescapedBranch(&n.BranchNode, escape)
+	case *parse.RangeNode:
+		return unescapedBranch(&n.BranchNode, escape)
+	case *parse.WithNode:
+		return unescapedBranch(&n.BranchNode, escape)
+	case *parse.TemplateNode:
+		return n.String()
+	}
+	return ""
+}
+
+func unescapedBranch(n *parse.BranchNode, escape string) string {
+	if bad := unescaped(n.List, escape); bad != "" {
+		return bad
+	}
+	return unescaped(n.ElseList, escape)
+}
+
+// quote writes a value as JSON, without escaping what only HTML needs escaped.
+func quote(v any) (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// fill returns path, query and body for values; an empty body is nil.
+func (f *form) fill(v values) (path string, query url.Values, body []byte, err error) {
+	run := func(t *template.Template) string {
+		var b strings.Builder
+		if e := t.Execute(&b, v); e != nil && err == nil {
+			err = e
+		}
+		return b.String()
+	}
+	path, query = run(f.path), url.Values{}
+	for name, t := range f.query {
+		if text := run(t); text != "" {
+			query.Set(name, text)
+		}
+	}
+	if text := run(f.body); strings.TrimSpace(text) != "" {
+		body = []byte(text)
+	}
+	return path, query, body, err
+}
+
+// try fills the form with values that break careless templates.
+func (f *form) try() error {
+	nasty := `a"b\c/é<&>'` + "\u2028"
+	v := values{
+		Ref: nasty, Object: nasty, ID: nasty, Title: nasty, Description: nasty, Severity: nasty, Source: nasty, State: nasty,
+		Lots: []string{nasty, nasty}, Since: nasty, After: nasty, Limit: 100,
+	}
+	for _, lots := range [][]string{v.Lots, nil} {
+		v.Lots = lots
+		_, _, body, err := f.fill(v)
+		if err != nil {
+			return err
+		}
+		if body != nil && !json.Valid(body) {
+			return fmt.Errorf("body is no JSON once it is filled: %s", body)
+		}
+	}
+	return nil
+}
+
+// decode reads JSON with its numbers as they are written.
+func decode(raw []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if d.More() {
+		return nil, fmt.Errorf("more than one value")
+	}
+	return v, nil
+}
+
+// byID orders ids of one system: shorter ones first, so that 9 comes before 10.
+func byID(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return slices.Compare([]byte(a), []byte(b))
+}

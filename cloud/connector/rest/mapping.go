@@ -1,0 +1,270 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+)
+
+// Mapping says how one system speaks. It is read from a file of its own, strictly.
+type Mapping struct {
+	Auth            string               `yaml:"auth" doc:"bearer (token_file), basic (user, password_file) or none"`
+	Headers         map[string]string    `yaml:"headers" doc:"sent with every call"`
+	Lock            connector.Lock       `yaml:"lock" doc:"how well If-Match sees a change by someone else: exact, second or none (none is sent)"`
+	Uniqueness      connector.Uniqueness `yaml:"uniqueness" doc:"what keeps a record from being made twice: none, natural_key or upsert"`
+	ReferenceLength int                  `yaml:"reference_length" doc:"longest reference that the system keeps, in characters"`
+
+	Check   *Probe     `yaml:"check" doc:"what the preflight looks for, such as the reference among the fields"`
+	Find    *Operation `yaml:"find" doc:"list of the records with a reference"`
+	Locate  *Operation `yaml:"locate" doc:"list of the records of a nonconformance, whatever made them; empty: find"`
+	Read    *Operation `yaml:"read" doc:"one record by its id"`
+	Create  *Operation `yaml:"create" doc:"makes a record"`
+	Update  *Operation `yaml:"update" doc:"changes a record's state"`
+	Changes *Operation `yaml:"changes" doc:"list of the records changed since a time, in order of id"`
+
+	Record Paths `yaml:"record" doc:"where the parts of a record stand"`
+	Error  struct {
+		Code    string `yaml:"code" doc:"path of the code in an error's body"`
+		Message string `yaml:"message" doc:"path of the text in an error's body"`
+	} `yaml:"error"`
+	States      map[string]string `yaml:"states" doc:"our state: theirs"`
+	OtherStates map[string]string `yaml:"other_states" doc:"further states of theirs: ours"`
+	Outcomes    []Rule            `yaml:"outcomes" doc:"what answers mean beyond their status; the first that fits counts"`
+}
+
+// Operation is one call. Path, query and body are templates over the fields of values; in a path every value ends in
+// "| path", in a body in "| json".
+type Operation struct {
+	Method string            `yaml:"method" doc:"empty: GET, for create POST, for update PATCH"`
+	Path   string            `yaml:"path"`
+	Query  map[string]string `yaml:"query" doc:"a parameter that comes out empty is left out"`
+	Body   string            `yaml:"body"`
+	Items  string            `yaml:"items" doc:"path of the list in the answer"`
+	ID     string            `yaml:"id" doc:"path of the new record's id in the answer; empty: the end of the header Location"`
+
+	form *form
+}
+
+// Probe is a read whose answer must hold a text.
+type Probe struct {
+	Path     string `yaml:"path"`
+	Contains string `yaml:"contains"`
+}
+
+// Paths are dotted paths into a record's JSON.
+type Paths struct {
+	Root      string            `yaml:"root" doc:"where the record stands in the answer to read; empty: it is the answer"`
+	ID        string            `yaml:"id"`
+	Object    string            `yaml:"object" doc:"id of the nonconformance"`
+	Reference string            `yaml:"reference"`
+	State     string            `yaml:"state"`
+	Decision  string            `yaml:"decision"`
+	ETag      string            `yaml:"etag" doc:"empty: the header ETag"`
+	ChangedAt string            `yaml:"changed_at"`
+	CreatedAt string            `yaml:"created_at" doc:"counts where changed_at is null"`
+	Fields    map[string]string `yaml:"fields" doc:"name: path of the fields that we own"`
+}
+
+// Rule gives an answer a meaning.
+type Rule struct {
+	Status  int           `yaml:"status" doc:"0: any"`
+	Path    string        `yaml:"path" doc:"where in the answer the text is looked for; empty: in all of it"`
+	Body    string        `yaml:"body" doc:"text that stands there, in any case; empty: any"`
+	Outcome event.Outcome `yaml:"outcome" doc:"rejected, conflict, retry_later, unknown or acknowledged"`
+}
+
+const acknowledged event.Outcome = "acknowledged"
+
+// Auth schemes.
+const (
+	authBearer = "bearer"
+	authBasic  = "basic"
+	authNone   = "none"
+)
+
+// LoadMapping reads a mapping file. All that is wrong with it is named at once, with its place.
+func LoadMapping(path string) (*Mapping, error) {
+	m := &Mapping{Auth: authBearer, Lock: connector.LockNone, Uniqueness: connector.UniqueNone, ReferenceLength: quality.ReferenceLength}
+	doc, err := config.Load(path, m, config.Options{})
+	var findings config.Errors
+	if err != nil && !errors.As(err, &findings) {
+		return nil, err
+	}
+	m.check(doc)
+	return m, doc.Err()
+}
+
+// check finds what the types do not say, and makes the templates ready.
+func (m *Mapping) check(doc *config.Document) {
+	oneOf(doc, "auth", m.Auth, authBearer, authBasic, authNone)
+	oneOf(doc, "lock", string(m.Lock), "none", "second", "exact")
+	oneOf(doc, "uniqueness", string(m.Uniqueness), "none", "natural_key", "upsert")
+	if m.ReferenceLength < quality.ReferenceLength {
+		doc.Errorf(problem.ConfigValue, "reference_length", "is %d, but our references have %d characters", m.ReferenceLength, quality.ReferenceLength)
+	}
+	for _, op := range m.operations() {
+		if *op.at != nil {
+			(*op.at).check(doc, op.name, op.method, op.list)
+		} else if op.required {
+			doc.Errorf(problem.ConfigMissing, op.name, "operation %s is missing", op.name)
+		}
+	}
+	for name, path := range map[string]string{"id": m.Record.ID, "reference": m.Record.Reference, "state": m.Record.State} {
+		if path == "" {
+			doc.Errorf(problem.ConfigMissing, "record."+name, "record.%s is missing: without it nothing can be verified", name)
+		}
+	}
+	m.checkStates(doc)
+	for i, r := range m.Outcomes {
+		at := config.Index("outcomes", i)
+		oneOf(doc, at+".outcome", string(r.Outcome), "rejected", "conflict", "retry_later", "unknown", "acknowledged")
+		if r.Status == 0 && r.Body == "" {
+			doc.Errorf(problem.ConfigValue, at, "names neither status nor body and would fit every answer")
+		}
+	}
+}
+
+func (m *Mapping) checkStates(doc *config.Document) {
+	ours := []string{"opened", "contained", "investigating", "disposition", "closed", "voided"}
+	if len(m.States) == 0 {
+		doc.Errorf(problem.ConfigMissing, "states", "states are missing: without them no state can be verified")
+	}
+	seen := map[string]string{}
+	for _, state := range ours { // in a fixed order, so that findings are too
+		theirs, ok := m.States[state]
+		if ok && seen[theirs] != "" {
+			doc.Errorf(problem.ConfigDuplicate, "states."+state, "state %q stands for %s already", theirs, seen[theirs])
+		}
+		if ok {
+			seen[theirs] = state
+		}
+	}
+	for state := range m.States {
+		oneOf(doc, config.Key("states", state), state, ours...)
+	}
+	for theirs, state := range m.OtherStates {
+		oneOf(doc, config.Key("other_states", theirs), state, ours...)
+	}
+}
+
+func oneOf(doc *config.Document, path, got string, all ...string) {
+	if !slices.Contains(all, got) {
+		doc.Errorf(problem.ConfigValue, path, "%q is none of %s", got, strings.Join(all, ", "))
+	}
+}
+
+type named struct {
+	name, method   string
+	at             **Operation
+	required, list bool
+}
+
+func (m *Mapping) operations() []named {
+	return []named{
+		{"find", http.MethodGet, &m.Find, true, true},
+		{"locate", http.MethodGet, &m.Locate, false, true},
+		{"read", http.MethodGet, &m.Read, true, false},
+		{"create", http.MethodPost, &m.Create, true, false},
+		{"update", http.MethodPatch, &m.Update, false, false},
+		{"changes", http.MethodGet, &m.Changes, false, true},
+	}
+}
+
+func (o *Operation) check(doc *config.Document, name, method string, list bool) {
+	if o.Method == "" {
+		o.Method = method
+	}
+	write := name == "create" || name == "update"
+	if write == (o.Method == http.MethodGet) || o.Method != strings.ToUpper(o.Method) {
+		doc.Errorf(problem.ConfigValue, name+".method", "method %q does not suit %s", o.Method, name)
+	}
+	if list && o.Items == "" {
+		doc.Errorf(problem.ConfigMissing, name+".items", "%s.items is missing", name)
+	}
+	f, err := newForm(o)
+	if err == nil {
+		err = f.try()
+	}
+	if err != nil {
+		doc.Errorf(problem.ConfigValue, name, "%w", err)
+		return
+	}
+	o.form = f
+}
+
+// theirs returns the system's word for a state of ours.
+func (m *Mapping) theirs(state quality.NonconformanceState) (string, bool) {
+	text, ok := m.States[string(state)]
+	return text, ok
+}
+
+// ours returns our word for a state of the system, or "" for one that the mapping does not name.
+func (m *Mapping) ours(state string) quality.NonconformanceState {
+	for our, their := range m.States {
+		if their == state {
+			return quality.NonconformanceState(our)
+		}
+	}
+	return quality.NonconformanceState(m.OtherStates[state])
+}
+
+// rule returns the outcome that the mapping gives an answer, and the text that it was told by.
+func (m *Mapping) rule(status int, raw []byte, body any) (o event.Outcome, words string, found bool) {
+	for _, r := range m.Outcomes {
+		words = string(raw)
+		if r.Path != "" {
+			words = text(at(body, r.Path))
+		}
+		if r.Status != 0 && r.Status != status || !strings.Contains(strings.ToLower(words), strings.ToLower(r.Body)) {
+			continue
+		}
+		if r.Outcome == acknowledged {
+			return "", words, true
+		}
+		return r.Outcome, words, true
+	}
+	return "", "", false
+}
+
+// at follows a dotted path into decoded JSON; nil = nothing is there.
+func at(body any, path string) any {
+	if path == "" {
+		return body
+	}
+	for step := range strings.SplitSeq(path, ".") {
+		object, ok := body.(map[string]any)
+		if !ok {
+			return nil
+		}
+		body = object[step]
+	}
+	return body
+}
+
+// text returns a value as text: numbers as they are written, null and nothing as "".
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	case bool:
+		return fmt.Sprint(v)
+	}
+	raw, err := json.Marshal(v)
+	if err != nil { // decoded JSON always encodes
+		return ""
+	}
+	return string(raw)
+}

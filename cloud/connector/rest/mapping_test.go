@@ -1,0 +1,161 @@
+package rest
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mesh/holdfast/cloud/connector/httpcall"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+func good(t testing.TB) string {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/qms.rest.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func load(t testing.TB, text string) (*Mapping, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "m.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return LoadMapping(file)
+}
+
+func TestLoadMapping_Bad(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"an unknown key", "lock: exact", "lok: exact", "lok"},
+		{"an unknown lock", "lock: exact", "lock: perhaps", `"perhaps" is none of none, second, exact`},
+		{"a reference that does not fit", "reference_length: 64", "reference_length: 10", "16 characters"},
+		{"a value in a body that is not escaped", "{{.Title | json}}", `"{{.Title}}"`, "must end in | json"},
+		{"a value in a path that is not escaped", `"/records/{{.ID | path}}"`, `"/records/{{.ID}}"`, "must end in | path"},
+		{"a value that does not exist", "{{.Title | json}}", "{{.Titel | json}}", "Titel"},
+		{"a body that is no JSON", `"lots": {{.Lots | json}}`, `"lots": {{.Lots | json}},`, "no JSON"},
+		{"a list without a place", "  items: records\nlocate:", "locate:", "find.items is missing"},
+		{"a missing operation", "read:\n", "other_states: {}\nlocate2:\n", "read is missing"},
+		{"a state that is not ours", "voided: voided", "void: voided", `"void" is none of`},
+		{"one word for two states", "closed: closed", "closed: voided", "stands for closed already"},
+		{"no path of the state", "  state: state\n", "", "record.state is missing"},
+		{"a rule for everything", `{ status: 200, path: messages, body: "can't change state", outcome: rejected }`, `{ outcome: rejected }`, "fit every answer"},
+		{"an outcome that only a read proves", "outcome: rejected", "outcome: applied", `"applied" is none of`},
+		{"a path without a slash", "  path: /records\n  query: { ref", "  path: records\n  query: { ref", "does not begin with /"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := good(t)
+			if !strings.Contains(text, c.from) {
+				t.Fatalf("the good mapping has no %q", c.from)
+			}
+			_, err := load(t, strings.Replace(text, c.from, c.to, 1))
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "m.yaml:") {
+				t.Errorf("%v; want the place and %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestClient_Told(t *testing.T) {
+	m, err := load(t, good(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{mapping: m}
+	for _, x := range []struct {
+		name    string
+		status  int
+		body    string
+		reading bool
+		outcome event.Outcome
+		message string
+	}{
+		{"a change that was made", 200, `{"messages":["state changed from 'opened' to 'contained'"]}`, false, "", "OK"},
+		{"a change that was refused under 200", 200, `{"messages":["You can't change state from 'closed' to 'opened'"]}`, false, event.Rejected,
+			`["You can't change state from 'closed' to 'opened'"]`},
+		{"a record that says so in its text", 200, `{"id":"1","title":"they can't change state"}`, true, "", "OK"},
+		{"a title that says so, echoed by a create", 200, `{"id":"1","title":"they can't change state"}`, false, "", "OK"},
+		{"a refusal in the vendor's words", 422, `{"error":{"code":"title_missing","message":"A record needs a title"}}`, false, event.Rejected, "A record needs a title"},
+		{"an error under 200", 200, `{"error":{"code":"x","message":"busy"}}`, false, event.Unknown, "busy"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			a := httpcall.Answer{Status: x.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(x.body), Sent: true}
+			if r := c.told(&a, x.reading); r.Outcome != x.outcome || r.Message != x.message {
+				t.Errorf("%q %q, want %q %q", r.Outcome, r.Message, x.outcome, x.message)
+			}
+		})
+	}
+}
+
+func FuzzLoadMapping(f *testing.F) {
+	f.Add(good(f))
+	f.Add("auth: bearer\ncreate: {path: /x, body: '{{range .Lots}}{{. | json}}{{end}}'}\n")
+	f.Add("create: {path: /x, body: '{{define \"a\"}}{{template \"a\" .}}{{end}}{{template \"a\" .}}'}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, _ = load(t, text)
+	})
+}
+
+func FuzzRecord(f *testing.F) {
+	m, err := load(f, good(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(200, "application/json", []byte(`{"id":"QE-1","ref":"HF","state":"opened","updated_at":null,"created_at":"2026-11-24T08:00:00Z"}`))
+	f.Add(200, "application/json", []byte(`{"records":[{"id":7}],"messages":["can't change state"]}`))
+	f.Add(422, "text/html", []byte(`{"error":{"code":1,"message":{}}}`))
+	f.Fuzz(func(t *testing.T, status int, kind string, body []byte) {
+		c := &Client{mapping: m}
+		a := httpcall.Answer{Status: status, Header: http.Header{"Content-Type": {kind}}, Body: body, Sent: true}
+		for _, reading := range []bool{true, false} {
+			if r := c.told(&a, reading); r.Outcome == event.Applied || r.Outcome == event.AlreadyApplied {
+				t.Errorf("a connector said %q", r.Outcome)
+			}
+		}
+		record, err := decode(body)
+		if err != nil {
+			return
+		}
+		v := c.view(record)
+		if v.Reached != "" && m.States[string(v.Reached)] != v.State {
+			t.Errorf("state %q was read as %q", v.State, v.Reached)
+		}
+		_, _ = at(record, "records").([]any)
+	})
+}
+
+func TestForm_Fill(t *testing.T) {
+	f, err := newForm(&Operation{
+		Path: "/r/{{.ID | path}}/{{path .Object}}", Query: map[string]string{"q": "ref = '{{.Ref}}'", "after": "{{.After}}"},
+		Body: `{{if .Lots}}{"lots": {{.Lots | json}}, "state": {{json .State}}}{{end}}`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, query, body, err := f.fill(values{ID: "a/b?c", Object: "nc:é", Ref: "HF&1", Lots: []string{`l"1`}, State: "<open>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "/r/a%2Fb%3Fc/nc:%C3%A9"; path != want {
+		t.Errorf("path %s, want %s", path, want)
+	}
+	if got := query.Encode(); got != "q=ref+%3D+%27HF%261%27" {
+		t.Errorf("query %s", got)
+	}
+	if want := `{"lots": ["l\"1"], "state": "<open>"}`; string(body) != want {
+		t.Errorf("body %s, want %s", body, want)
+	}
+	if _, _, body, _ := f.fill(values{}); body != nil {
+		t.Errorf("an empty body came out as %q", body)
+	}
+}
+
+func TestByID(t *testing.T) {
+	if byID("9", "10") >= 0 || byID("QE-00002", "QE-00010") >= 0 || byID("7", "7") != 0 {
+		t.Error("ids are not in the order in which they were given")
+	}
+}

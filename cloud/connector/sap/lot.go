@@ -1,0 +1,208 @@
+package sap
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// Stock types (InventoryStockType).
+const (
+	stockFree       = "01"
+	stockInspection = "02"
+	stockReturns    = "03"
+	stockTransfer   = "04" // between storage locations
+	stockPlants     = "05" // between plants
+	stockTransit    = "06"
+	stockBlocked    = "07"
+	stockRestricted = "08"
+)
+
+type batchEntity struct {
+	Metadata struct {
+		ETag string `json:"etag"`
+	} `json:"__metadata"`
+	Material   string `json:"Material"`
+	Plant      string `json:"BatchIdentifyingPlant"`
+	Batch      string `json:"Batch"`
+	Restricted *bool  `json:"MatlBatchIsInRstrcdUseStock"`
+	Created    moment `json:"CreationDateTime"`
+	Changed    moment `json:"LastChangeDateTime"`
+}
+
+type stockRow struct {
+	Plant    string `json:"Plant"`
+	Location string `json:"StorageLocation"`
+	Type     string `json:"InventoryStockType"`
+	Quantity amount `json:"MatlWrhsStkQtyInMatlBaseUnit"`
+	Unit     string `json:"MaterialBaseUnit"`
+}
+
+// lot is a batch with its stock as it was read: what a conditional write goes back to.
+type lot struct {
+	id         batchID
+	exists     bool
+	etag       string
+	restricted bool
+	rows       []stockRow // with a quantity above zero, in order
+}
+
+// Read returns a lot or a material document.
+func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, connector.Version, error) {
+	if o.Kind == connector.ObjectRecord {
+		return c.readDocument(ctx, o)
+	}
+	id, err := c.batchOf(o.Lot)
+	if err != nil {
+		return connector.View{}, nil, connector.Result{Outcome: event.Rejected, Code: "lot_key", Message: err.Error()}
+	}
+	l, batch, bad := c.readLot(ctx, id)
+	if bad != nil {
+		return connector.View{}, nil, *bad
+	}
+	v := c.view(l, o.Lot)
+	v.ChangedAt = batch.Changed.Time
+	if v.ChangedAt.IsZero() {
+		v.ChangedAt = batch.Created.Time
+	}
+	return v, l, nil
+}
+
+// batchOf returns the batch that a lot key names here.
+func (c *Client) batchOf(key event.LotKey) (batchID, error) {
+	scope, material, batch, err := key.Parts()
+	if err != nil {
+		return batchID{}, err
+	}
+	if c.cfg.LotScope == scopeMaterial && scope != "" {
+		return batchID{}, fmt.Errorf("lot key has the scope %q, but batches here are unique per material", scope)
+	}
+	if c.cfg.LotScope == scopePlant && scope == "" {
+		return batchID{}, fmt.Errorf("lot key names no plant, but batches here are unique per plant")
+	}
+	return batchID{material: c.material(material), plant: scope, batch: batch}, nil
+}
+
+// readLot reads the batch, then its stock. A batch that does not exist is a lot that does not.
+func (c *Client) readLot(ctx context.Context, id batchID) (*lot, batchEntity, *connector.Result) {
+	var b batchEntity
+	a, bad := c.get(ctx, id.path(), nil, &b)
+	if bad != nil && a.Status == http.StatusNotFound && a.Err == nil {
+		return &lot{id: id}, b, nil
+	}
+	if bad != nil {
+		return nil, b, bad
+	}
+	if b.Restricted == nil || b.Batch != id.batch {
+		r := a.Unclear("bad_data", "the answer is not the batch that was asked for, or lacks MatlBatchIsInRstrcdUseStock")
+		return nil, b, &r
+	}
+	l := &lot{id: id, exists: true, etag: b.Metadata.ETag, restricted: *b.Restricted}
+	if l.etag == "" {
+		l.etag = a.Header.Get("ETag")
+	}
+	l.rows, bad = c.readStock(ctx, id)
+	return l, b, bad
+}
+
+func (c *Client) readStock(ctx context.Context, id batchID) ([]stockRow, *connector.Result) {
+	filter := "Material eq " + quoted(id.material) + " and Batch eq " + quoted(id.batch) + " and InventorySpecialStockType eq ''"
+	if id.plant != "" {
+		filter += " and Plant eq " + quoted(id.plant)
+	}
+	rows, _, bad := list[stockRow](ctx, c, stockRows, url.Values{"$filter": {filter}})
+	if bad != nil {
+		return nil, bad
+	}
+	rows = slices.DeleteFunc(rows, func(r stockRow) bool { return r.Quantity.Rat().Sign() <= 0 })
+	slices.SortFunc(rows, func(a, b stockRow) int {
+		return strings.Compare(a.Plant+"\x00"+a.Location+"\x00"+a.Type, b.Plant+"\x00"+b.Location+"\x00"+b.Type)
+	})
+	return rows, nil
+}
+
+// has tells whether any of the lot stands in a stock type.
+func (l *lot) has(kind string) bool {
+	return slices.ContainsFunc(l.rows, func(r stockRow) bool { return r.Type == kind })
+}
+
+// usage returns what a stock type means for what stands in it. Stock on its way is as free as the batch is.
+func (l *lot) usage(kind string) event.UsageStatus {
+	switch kind {
+	case stockFree:
+		return event.Unrestricted
+	case stockInspection:
+		if l.restricted {
+			return event.Restricted // it lands in restricted stock
+		}
+		return event.InInspection
+	case stockTransfer, stockPlants, stockTransit:
+		if l.restricted {
+			return event.Restricted
+		}
+		return event.Unrestricted
+	case stockRestricted:
+		return event.Restricted
+	case stockBlocked, stockReturns:
+		return event.Blocked
+	}
+	return event.OtherUsage
+}
+
+// view shows the lot. Its usage is that of the least restricted quantity; without stock, that of what will arrive.
+func (c *Client) view(l *lot, key event.LotKey) connector.View {
+	v := connector.View{
+		Object: connector.Object{Kind: connector.ObjectLot, Lot: key}, Exists: l.exists,
+		Ref: event.Ref{System: c.system, Kind: "batch", ID: l.id.String(), ETag: l.etag},
+	}
+	if !l.exists {
+		return v
+	}
+	v.Usage = event.Unrestricted
+	if l.restricted {
+		v.Usage = event.Restricted
+	}
+	for i, r := range l.rows {
+		u := l.usage(r.Type)
+		if i == 0 || quality.MoreRestrictive(v.Usage, u) {
+			v.Usage = u
+		}
+		v.Stock = append(v.Stock, connector.Stock{
+			Plant: r.Plant, Location: r.Location, Usage: u, Raw: r.Type,
+			Q: event.Quantity{Value: r.Quantity.Decimal, Unit: unit(r.Unit)},
+		})
+	}
+	v.UsageRaw = l.raw()
+	v.Also = l.also(v.Usage)
+	return v
+}
+
+// raw is the usage in the system's own words: flag and quantity by stock type.
+func (l *lot) raw() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "restricted=%t", l.restricted)
+	for _, r := range l.rows {
+		fmt.Fprintf(&b, " %s:%s=%s%s", r.Plant, r.Type, r.Quantity.Decimal, r.Unit)
+	}
+	return b.String()
+}
+
+// also lists what the restriction satisfies besides: nothing is free, as under an inspection, and where nothing stands
+// in restricted stock there is nothing left to block.
+func (l *lot) also(usage event.UsageStatus) []event.UsageStatus {
+	if !l.restricted || usage != event.Restricted {
+		return nil
+	}
+	also := []event.UsageStatus{event.InInspection}
+	if !l.has(stockRestricted) {
+		also = append(also, event.Blocked)
+	}
+	return also
+}

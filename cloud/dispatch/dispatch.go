@@ -1,0 +1,290 @@
+// Package dispatch carries out the effects that the workflow wants, by one write protocol for all systems: look up by
+// our reference, read with version, decide again, write conditionally, read back, record.
+//
+// A state effect is level-triggered: what a system should hold is worked out from the lot's state right before the
+// write, so ten changes during an outage become one correct call, and a hold that arrives in between wins. A document
+// effect is made once: it is looked up by its reference before every write, and one write of it is in flight at a time.
+// A time-out is unknown, never failed, and is looked up. Applied is said here only, after reading back. Long waits are
+// rows in SQL, not goroutines.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/workflow"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+// Config of the dispatcher.
+type Config struct {
+	Owner   string // names this process in leases
+	Workers int    // effects out at once; 0 = 16
+	// Lease is how long a claimed effect is ours, counted anew before each write. It must outlast what lies between two
+	// writes: at most three calls of 10 s.
+	Lease time.Duration
+	// Settle is how long an unknown write gets to land before it is looked up.
+	Settle time.Duration
+	Now    func() time.Time
+}
+
+// DefaultConfig has the reasons beside each number.
+var DefaultConfig = Config{Workers: 16, Lease: 45 * time.Second, Settle: 2 * time.Second, Now: time.Now}
+
+const (
+	firstBackoff   = time.Second
+	longestBackoff = 5 * time.Minute
+	longestSleep   = 5 * time.Second
+)
+
+// Dispatcher claims due effects and carries them out.
+type Dispatcher struct {
+	cfg     Config
+	store   *store.Store
+	engine  *workflow.Engine
+	systems map[string]connector.System
+	log     zerolog.Logger
+	metrics *metrics
+
+	wake chan struct{} // a worker became free
+	mu   sync.Mutex    // guards busy
+	busy int
+}
+
+// New returns a dispatcher for the systems by their configured ids; reg may be nil.
+func New(cfg Config, s *store.Store, engine *workflow.Engine, systems map[string]connector.System, log zerolog.Logger, reg prometheus.Registerer) *Dispatcher {
+	d := &Dispatcher{cfg: cfg, store: s, engine: engine, systems: systems, log: log, wake: make(chan struct{}, 1)}
+	if d.cfg.Workers == 0 {
+		d.cfg.Workers = DefaultConfig.Workers
+	}
+	d.metrics = newMetrics(reg, s)
+	return d
+}
+
+// Run works until ctx ends, then waits for the effects in hand; what they did is recorded even then.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	quiet := telemetry.Quiet{Log: d.log, Now: d.cfg.Now}
+	for ctx.Err() == nil {
+		rows, sleep, err := d.claim(ctx)
+		if err != nil && ctx.Err() == nil {
+			quiet.Failed(err, "dispatcher waits for the database")
+			sleep = time.Second
+		}
+		for i := range rows {
+			d.occupy(1)
+			running.Go(func() {
+				defer d.occupy(-1)
+				// An attempt that has begun is ended and recorded: stopping in between would leave an unknown write.
+				d.attempt(context.WithoutCancel(ctx), &rows[i])
+			})
+		}
+		if len(rows) > 0 {
+			continue
+		}
+		timer := time.NewTimer(sleep)
+		select {
+		case <-ctx.Done():
+		case <-d.engine.Effects():
+		case <-d.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+func (d *Dispatcher) occupy(n int) {
+	d.mu.Lock()
+	d.busy += n
+	d.mu.Unlock()
+	if n < 0 {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (d *Dispatcher) free() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cfg.Workers - d.busy
+}
+
+// claim takes due effects for the free workers, or says how long there is nothing to do.
+func (d *Dispatcher) claim(ctx context.Context) (rows []store.EffectRow, sleep time.Duration, err error) {
+	free, now := d.free(), d.cfg.Now()
+	if free <= 0 {
+		return nil, longestSleep, nil
+	}
+	var next time.Time
+	var waits bool
+	// Looking costs no writer; most looks find nothing.
+	if err := d.store.View(ctx, func(tx *store.Tx) (err error) {
+		next, waits, err = tx.NextEffect()
+		return err
+	}); err != nil {
+		return nil, 0, err
+	}
+	if !waits || next.After(now) {
+		if !waits {
+			return nil, longestSleep, nil
+		}
+		return nil, min(longestSleep, next.Sub(now)), nil
+	}
+	systems := make([]string, 0, len(d.systems))
+	for id := range d.systems {
+		systems = append(systems, id)
+	}
+	slices.Sort(systems)
+	err = d.store.Update(ctx, func(tx *store.Tx) (err error) {
+		rows, err = tx.ClaimEffects(d.cfg.Owner, systems, free, now, d.cfg.Lease)
+		return err
+	})
+	return rows, longestSleep, err
+}
+
+// attempt carries out one claimed effect and records what came of it.
+func (d *Dispatcher) attempt(ctx context.Context, row *store.EffectRow) {
+	a := &attempt{dispatcher: d, row: row, system: d.systems[row.System]}
+	err := a.run(ctx)
+	if err == nil {
+		return
+	}
+	if errors.Is(err, workflow.ErrFence) {
+		d.log.Warn().Err(err).Str(telemetry.KeyEffect, row.ID).Msg("effect was taken over")
+		return
+	}
+	var r connector.Result
+	if !errors.As(err, &r) {
+		r = connector.Result{Outcome: event.RetryLater, Code: string(problem.CodeOf(err)), Message: err.Error()}
+	}
+	if r.Outcome == event.Unknown && row.Kind.Document() && row.Tries+1 >= MostUnknown {
+		err = a.settle(ctx, workflow.Settlement{
+			Outcome: event.Rejected, Wanted: string(row.Kind), Code: string(problem.EffectUnknown),
+			Message: "tried " + strconv.FormatInt(row.Tries+1, 10) + " times and never found: " + r.Error(), Wrote: row.Wrote,
+		})
+		if err == nil {
+			return
+		}
+		r.Message = err.Error()
+	}
+	d.later(ctx, row, r)
+}
+
+// later gives an effect back until it may be tried again.
+func (d *Dispatcher) later(ctx context.Context, row *store.EffectRow, r connector.Result) {
+	d.metrics.outcome(row.System, r.Outcome)
+	wait := d.backoff(row, r)
+	d.log.Info().Str(telemetry.KeyEffect, row.ID).Str("outcome", string(r.Outcome)).Str("code", r.Code).Str(telemetry.KeyError, r.Message).
+		Str(telemetry.KeyBackoff, wait.String()).Int64(telemetry.KeyAttempt, row.Tries+1).Msg("effect waits")
+	if err := d.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.DeferEffect(row, d.cfg.Now().Add(wait), r.Outcome, r.Code, r.Message)
+	}); err != nil {
+		// The lease ends by itself; the effect is then looked up first.
+		d.log.Error().Err(err).Str(telemetry.KeyEffect, row.ID).Msg("effect could not be given back")
+	}
+}
+
+// backoff is what the system asked for, else full jitter that doubles up to five minutes.
+func (d *Dispatcher) backoff(row *store.EffectRow, r connector.Result) time.Duration {
+	if r.RetryAfter > 0 {
+		return min(r.RetryAfter, connector.MaxRetryAfter)
+	}
+	if r.Outcome == event.Unknown {
+		return d.cfg.Settle
+	}
+	top := min(firstBackoff<<min(row.Tries, 9), longestBackoff)
+	return top/4 + rand.N(top*3/4)
+}
+
+// facts returns what decides about a lot, from the state of now.
+func (d *Dispatcher) facts(ctx context.Context, lot event.LotKey) (f quality.Facts, err error) {
+	err = d.store.View(ctx, func(tx *store.Tx) (err error) {
+		f, err = tx.Facts(lot)
+		return err
+	})
+	if err == nil && f.Lot.Key == "" {
+		err = fmt.Errorf("lot %s of an effect is not known", lot)
+	}
+	return f, err
+}
+
+// metrics of the dispatcher:
+//
+//	holdfast_cloud_effects_total{system,outcome}       attempts by how they ended
+//	holdfast_cloud_effects_waiting{system}             effects that are due or leased
+//	holdfast_cloud_effect_oldest_age_seconds{system}   age of the oldest of them
+type metrics struct {
+	outcomes *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, s *store.Store) *metrics {
+	m := &metrics{outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_cloud_effects_total", Help: "Attempts of effects, by how they ended.",
+	}, []string{"system", "outcome"})}
+	if reg != nil {
+		reg.MustRegister(m.outcomes, &waiting{store: s})
+	}
+	return m
+}
+
+func (m *metrics) outcome(system string, o quality.Outcome) {
+	m.outcomes.WithLabelValues(system, string(o)).Inc()
+}
+
+// waiting reads the effects that wait when it is asked.
+type waiting struct{ store *store.Store }
+
+var (
+	waitingDesc = prometheus.NewDesc("holdfast_cloud_effects_waiting", "Effects that are due or out.", []string{"system"}, nil)
+	oldestDesc  = prometheus.NewDesc("holdfast_cloud_effect_oldest_age_seconds", "Age of the oldest effect that waits.", []string{"system"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (w *waiting) Describe(ch chan<- *prometheus.Desc) {
+	ch <- waitingDesc
+	ch <- oldestDesc
+}
+
+// Collect implements prometheus.Collector.
+func (w *waiting) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	count, oldest := map[string]float64{}, map[string]float64{}
+	err := w.store.View(ctx, func(tx *store.Tx) error {
+		counts, err := tx.CountEffects()
+		for _, c := range counts {
+			count[c.System] += 0 // a system without waiting effects shows 0
+			if c.State == store.EffectDue || c.State == store.EffectLeased {
+				count[c.System] += float64(c.Count)
+				oldest[c.System] = max(oldest[c.System], time.Since(c.Oldest).Seconds())
+			}
+		}
+		return err
+	})
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(waitingDesc, err)
+		return
+	}
+	for system, n := range count {
+		ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, n, system)
+		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, oldest[system], system)
+	}
+}

@@ -1,0 +1,168 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
+)
+
+const (
+	// mostSteps bounds one attempt: flag, transfer document and their way back, each with a conflict or two.
+	mostSteps       = 12
+	conflictsInARow = 5
+)
+
+// MostUnknown is how often a document whose writes end as unknown, and that is never found, is tried before a person
+// decides. State effects go on: repeating them does no harm.
+const MostUnknown = 8
+
+// Protocol is the one way in which an effect is written: look up by our reference, read with version, decide again,
+// write conditionally, read back. It knows nothing of rows and leases; one value serves one attempt.
+type Protocol struct {
+	System connector.System
+	Effect quality.Effect
+	// Decide returns what is wanted now, given what the system shows; it is asked before every write.
+	Decide func(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error)
+	// Mark is called before a write leaves; after its error none does.
+	Mark func(ctx context.Context) error
+
+	Wrote    bool   // a write of ours may have led to what is seen; set it where one of an earlier attempt may have
+	Evidence []byte // of the last write
+
+	acted   bool      // this attempt wrote
+	doubted bool      // an earlier attempt's write may have happened
+	made    event.Ref // record that an acknowledged write of this attempt made
+}
+
+// Ending is how an effect ended: applied, already_applied or rejected.
+type Ending struct {
+	Outcome quality.Outcome
+	View    connector.View
+	Found   []event.Ref // records that carry the reference
+	Result  connector.Result
+}
+
+// Run takes the effect to its end. An error says that it waits; it wraps a connector's Result where one said so.
+func (p *Protocol) Run(ctx context.Context) (Ending, error) {
+	acknowledged, before, conflicts := false, "", 0
+	p.doubted = p.Wrote
+	for range mostSteps {
+		view, version, found, err := p.look(ctx)
+		if err != nil {
+			return Ending{}, err
+		}
+		if p.Effect, err = p.Decide(ctx, p.Effect, &view); err != nil {
+			return Ending{}, err
+		}
+		if view.Shows(&p.Effect) {
+			return Ending{Outcome: p.shown(), View: view, Found: found}, nil
+		}
+		if acknowledged {
+			if r, over := p.unshown(&view, before); over {
+				return Ending{Outcome: event.Rejected, View: view, Found: found, Result: r}, nil
+			} else if r.Outcome != "" {
+				return Ending{}, r
+			}
+		}
+		before = print(&view)
+		r, err := p.write(ctx, version)
+		if err != nil {
+			return Ending{}, err
+		}
+		acknowledged = r.Outcome == ""
+		switch r.Outcome {
+		case "":
+		case event.Rejected:
+			return Ending{Outcome: event.Rejected, View: view, Found: found, Result: r}, nil
+		case event.Conflict:
+			if conflicts++; conflicts == conflictsInARow {
+				return Ending{}, r
+			}
+		default:
+			return Ending{}, r
+		}
+	}
+	return Ending{}, connector.Result{Outcome: event.Conflict, Code: "steps", Message: "the object did not come to rest"}
+}
+
+// shown says whether this attempt led to what is seen.
+func (p *Protocol) shown() quality.Outcome {
+	if p.acted {
+		return event.Applied
+	}
+	return event.AlreadyApplied
+}
+
+// print is what tells whether a write changed anything.
+func print(v *connector.View) string {
+	return fmt.Sprint(v.Exists, v.UsageRaw, v.State, v.Ref.ID, v.Ref.ETag, v.Stock)
+}
+
+// unshown judges what an acknowledged write left: nothing changed is a refusal, half of the way goes on. A document is
+// made once in an attempt: one that can't be found yet is unknown, and looked up before it is made again. One that is
+// acknowledged a second time and still not there is a refusal.
+func (p *Protocol) unshown(v *connector.View, before string) (r connector.Result, over bool) {
+	switch {
+	case p.Effect.Kind.Document() && v.Kind == connector.ObjectRecord && v.Exists:
+		return connector.Result{Code: "reference_lost", Message: "the system did not keep the reference " + string(p.Effect.Ref), Ref: v.Ref}, true
+	case p.Effect.Kind.Document() && !p.doubted && p.made.ID == "":
+		return connector.Result{Outcome: event.Unknown, Code: "not_found", Message: "acknowledged, but the record can't be found yet"}, false
+	case p.Effect.Kind.Document(), print(v) == before:
+		return connector.Result{Code: "not_done", Message: "acknowledged, but nothing changed"}, true
+	}
+	return connector.Result{}, false
+}
+
+// look finds and reads what the effect acts on. What is not there yet is read as nothing.
+func (p *Protocol) look(ctx context.Context) (v connector.View, version connector.Version, found []event.Ref, err error) {
+	o := connector.Object{Kind: connector.ObjectLot, Lot: p.Effect.Lot}
+	if p.Effect.Kind != quality.LotUsageSet {
+		if found, err = p.System.Find(ctx, p.Effect); err != nil {
+			return v, nil, nil, fmt.Errorf("find %s: %w", p.Effect.Ref, err)
+		}
+		switch {
+		case len(found) > 0:
+			o = connector.Object{Kind: connector.ObjectRecord, ID: found[0].ID}
+		case p.made.ID != "":
+			o = connector.Object{Kind: connector.ObjectRecord, ID: p.made.ID}
+		case p.Effect.Kind == quality.NonconformanceAdvance:
+			return v, nil, nil, connector.Result{Outcome: event.RetryLater, Code: "record_missing", Message: "the record is not there yet"}
+		case p.Effect.Kind == quality.NonconformanceEnsure:
+			return v, nil, nil, nil
+		}
+	}
+	if v, version, err = p.System.Read(ctx, o); err != nil {
+		return v, nil, nil, fmt.Errorf("read %s: %w", o.Kind, err)
+	}
+	if o.Kind == connector.ObjectLot && !v.Exists {
+		return v, nil, nil, connector.Result{Outcome: event.RetryLater, Code: "lot_missing", Message: "the system does not know the lot yet"}
+	}
+	return v, version, found, nil
+}
+
+// write makes one conditional write. What the system says it did not do was not ours.
+func (p *Protocol) write(ctx context.Context, version connector.Version) (connector.Result, error) {
+	before := p.Wrote
+	if err := errors.Join(p.Mark(ctx), failpoint.Hit("dispatch.before_write")); err != nil {
+		return connector.Result{}, err
+	}
+	acted := p.acted
+	p.Wrote, p.acted = true, true
+	r := p.System.Write(ctx, p.Effect, version)
+	if len(r.Evidence) > 0 {
+		p.Evidence = r.Evidence
+	}
+	switch r.Outcome {
+	case "":
+		p.made = r.Ref
+		return r, failpoint.Hit("dispatch.after_write")
+	case event.Conflict, event.RetryLater:
+		p.Wrote, p.acted = before, acted
+	}
+	return r, nil
+}
