@@ -1,0 +1,80 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// Roles of callers.
+const (
+	RoleViewer   = "viewer"
+	RoleOperator = "operator"
+	RoleQuality  = "quality"
+	RoleAuditor  = "auditor"
+	RoleAdmin    = "admin"
+)
+
+// action is something that a caller asks for.
+type action string
+
+// Actions.
+const (
+	actRead        action = "read lots and traces"
+	actHold        action = "hold a lot"
+	actLift        action = "lift a lot's hold"
+	actScope       action = "hold or lift by scope"
+	actDeadletters action = "read dead letters"
+	actFix         action = "fix a dead letter"
+	actRedrive     action = "redrive a dead letter"
+	actLedger      action = "read the ledger"
+)
+
+// rights is the one table of who may do what. An operator's holds have the authority operator, so that the rules let
+// operators lift them and nobody else's. An administrator changes no quality state.
+var rights = map[string][]action{
+	RoleViewer:   {actRead},
+	RoleOperator: {actRead, actHold, actLift, actDeadletters, actRedrive},
+	RoleQuality:  {actRead, actHold, actLift, actScope, actDeadletters, actFix, actRedrive, actLedger},
+	RoleAuditor:  {actRead, actDeadletters, actLedger},
+	RoleAdmin:    {actRead, actDeadletters, actLedger},
+}
+
+// roleNames lists the roles in the order in which people read them.
+func roleNames() []string {
+	return []string{RoleViewer, RoleOperator, RoleQuality, RoleAuditor, RoleAdmin}
+}
+
+// CheckRole tells whether a role exists.
+func CheckRole(role string) error {
+	if _, ok := rights[role]; ok {
+		return nil
+	}
+	return fmt.Errorf("role %q does not exist: want one of %s", role, strings.Join(roleNames(), ", "))
+}
+
+// may tells whether one of the roles allows the action.
+func may(roles []string, a action) bool {
+	return slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(rights[role], a) })
+}
+
+// rolesFor names the roles that allow the action.
+func rolesFor(a action) string {
+	var names []string
+	for _, role := range roleNames() {
+		if slices.Contains(rights[role], a) {
+			names = append(names, role)
+		}
+	}
+	return strings.Join(names, " or ")
+}
+
+// authority returns in whose name a caller with these roles holds and lifts.
+func authority(roles []string) event.Authority {
+	if slices.Contains(roles, RoleQuality) {
+		return event.AuthorityQuality
+	}
+	return event.AuthorityOperator
+}

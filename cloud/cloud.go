@@ -1,0 +1,266 @@
+// Package cloud wires holdfast-cloud together: intake -> workflow -> dispatch, with ledger, outbox and API around one
+// store, and stops them in an order that leaves nothing half done.
+package cloud
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/connector/rest"
+	"github.com/holdfast-mesh/holdfast/cloud/connector/sap"
+	"github.com/holdfast-mesh/holdfast/cloud/dispatch"
+	"github.com/holdfast-mesh/holdfast/cloud/intake"
+	"github.com/holdfast-mesh/holdfast/cloud/ledger"
+	"github.com/holdfast-mesh/holdfast/cloud/outbox"
+	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/workflow"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+// Cloud is one process of holdfast-cloud.
+type Cloud struct {
+	cfg      Config
+	log      zerolog.Logger
+	registry *prometheus.Registry
+	listener net.Listener
+	owner    string
+}
+
+// New checks nothing that Load has not checked, and does no I/O.
+func New(cfg Config, log zerolog.Logger) *Cloud {
+	return &Cloud{cfg: cfg, log: log, registry: telemetry.NewRegistry(), owner: strings.ToLower(rand.Text()[:12])}
+}
+
+// Run opens the store, makes what is missing in Kafka where the configuration says so, and works until ctx ends. It
+// logs "ready" with its address once it works.
+func (c *Cloud) Run(ctx context.Context) (err error) {
+	s, err := store.Open(ctx, c.cfg.Database.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if c.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.cfg.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer func() { _ = c.listener.Close() }() // the server closes it first on the usual way
+	if err := c.ensureTopics(ctx); err != nil {
+		return err
+	}
+	parts, err := c.build(s)
+	if err != nil {
+		return err
+	}
+	c.log.Info().Str(telemetry.KeyAddress, c.listener.Addr().String()).Msg("ready")
+	return c.runAll(ctx, parts)
+}
+
+// part is something that runs. Parts stop in the order of their list, each after the one before has ended.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// build makes the parts, in the order in which they stop: first nothing new comes in, then what is in hand is ended, then
+// what that left to say is said, and the ledger closes behind it all.
+func (c *Cloud) build(s *store.Store) ([]part, error) {
+	engine := workflow.New(s, workflow.Config{Plants: c.cfg.plants(), Materials: c.cfg.materials()}, failpoint.Now, c.log, c.registry)
+	systems, err := c.systems()
+	if err != nil {
+		return nil, err
+	}
+	offsets := func(ctx context.Context, topic string, partition int32) (next int64, err error) {
+		err = s.View(ctx, func(tx *store.Tx) (err error) {
+			next, err = tx.Offset(topic, partition)
+			return err
+		})
+		return next, err
+	}
+	instance, err := c.instance()
+	if err != nil {
+		return nil, err
+	}
+	in, err := intake.New(intake.Config{Kafka: c.cfg.Kafka, Group: "holdfast-cloud-" + s.ID(), Instance: instance}, engine, offsets, c.log, c.registry)
+	if err != nil {
+		return nil, err
+	}
+	cfg := dispatch.DefaultConfig
+	cfg.Owner, cfg.Now = c.owner, failpoint.Now
+	d := dispatch.New(cfg, s, engine, systems, c.log, c.registry)
+	out, err := outbox.New(outbox.Config{
+		Kafka: c.cfg.Kafka, Owner: c.owner, ERP: c.erpOf, Now: failpoint.Now, Changed: engine.Outgoing(),
+	}, s, c.log, c.registry)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := ledger.New(c.cfg.Ledger, c.owner, s, failpoint.Now, c.log, c.registry)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := c.handler(s, engine, sealer)
+	if err != nil {
+		return nil, err
+	}
+	server := telemetry.NewServer(handler, c.log)
+	return []part{
+		{"api", func(ctx context.Context) error { return telemetry.Serve(ctx, c.listener, server) }},
+		{"intake", in.Run},
+		{"timers", engine.Run},
+		{"dispatch", d.Run},
+		{"ledger", sealer.Run},
+		{"outbox", out.Run},
+	}, nil
+}
+
+// instance names this copy among all that share the database.
+func (c *Cloud) instance() (string, error) {
+	if c.cfg.Instance != "" {
+		return c.cfg.Instance, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", problem.New(problem.ConfigMissing, "instance is not set, and the host has no name: %w", err)
+	}
+	return host, nil
+}
+
+func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.Sealer) (http.Handler, error) {
+	callers, err := c.cfg.callers()
+	if err != nil {
+		return nil, err
+	}
+	mux := telemetry.NewMux(c.registry, func() []string {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := s.Ping(ctx); err != nil {
+			return []string{"the database does not answer: " + err.Error()}
+		}
+		return nil
+	})
+	zones := map[event.PlantID]string{}
+	for _, p := range c.cfg.Plants {
+		zones[event.PlantID(p.ID)] = p.TZ
+	}
+	api.Register(mux, api.Config{
+		Callers: callers, Zones: zones, ERP: c.erpOf, LedgerKey: sealer.PublicKey(), AnchorFile: string(c.cfg.Ledger.AnchorFile),
+		Now: failpoint.Now,
+	}, s, engine, c.log)
+	return mux, nil
+}
+
+func (c *Cloud) erpOf(plant event.PlantID) string {
+	plants := c.cfg.plants()
+	if p, ok := plants[plant]; ok {
+		return p.ERP
+	}
+	return plants[""].ERP
+}
+
+// systems makes the connectors, each behind a guard with one breaker and one token bucket for its credential.
+func (c *Cloud) systems() (map[string]connector.System, error) {
+	all := map[string]connector.System{}
+	for i := range c.cfg.Systems {
+		system, err := c.system(&c.cfg.Systems[i])
+		if err != nil {
+			return nil, fmt.Errorf("system %s: %w", c.cfg.Systems[i].ID, err)
+		}
+		all[c.cfg.Systems[i].ID] = system
+	}
+	return all, nil
+}
+
+func (c *Cloud) system(cfg *System) (connector.System, error) {
+	var system connector.System
+	var err error
+	guard := connector.GuardConfig{Now: failpoint.Now}
+	if cfg.SAP != nil {
+		sapConfig := cfg.SAP.WithDefaults()
+		guard.Rate, guard.Burst = sapConfig.Rate, sapConfig.Burst
+		system, err = sap.New(sapConfig, sap.Deps{System: cfg.ID, Log: c.log})
+	} else {
+		restConfig := cfg.REST.WithDefaults()
+		guard.Rate, guard.Burst = restConfig.Rate, restConfig.Burst
+		system, err = rest.New(restConfig, rest.Deps{System: cfg.ID, Log: c.log})
+	}
+	if err != nil {
+		return nil, err
+	}
+	g := connector.NewGuard(system, guard)
+	c.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_cloud_breaker_open", Help: "1 while a system is not asked.", ConstLabels: prometheus.Labels{"system": cfg.ID},
+	}, func() float64 {
+		if g.Open() {
+			return 1
+		}
+		return 0
+	}))
+	return g, nil
+}
+
+// ensureTopics checks the topics against their specification, and makes missing ones where the configuration says so.
+func (c *Cloud) ensureTopics(ctx context.Context) error {
+	specs := c.cfg.Kafka.CloudSpecs()
+	for _, p := range c.cfg.Plants {
+		specs = append(specs, c.cfg.Kafka.PlantSpecs(p.ID)...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return c.cfg.Kafka.Ensure(ctx, specs, c.log)
+}
+
+// stopLimit bounds how long one part may take to stop.
+const stopLimit = 10 * time.Second
+
+// runAll runs the parts until ctx ends or one of them fails, then stops them in order.
+func (c *Cloud) runAll(ctx context.Context, parts []part) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type running struct {
+		stop context.CancelFunc
+		done chan struct{}
+	}
+	var mu sync.Mutex // guards errs
+	var errs []error
+	all := make([]running, len(parts))
+	for i, p := range parts {
+		// A part's context outlives ctx: it ends when its turn to stop comes.
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		all[i] = running{stop, make(chan struct{})}
+		go func() {
+			defer close(all[i].done)
+			if err := p.run(own); err != nil {
+				mu.Lock()
+				errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+				mu.Unlock()
+			}
+			cancel() // one part that ends ends all
+		}()
+	}
+	<-ctx.Done()
+	for i, p := range parts {
+		all[i].stop()
+		select {
+		case <-all[i].done:
+		case <-time.After(stopLimit):
+			c.log.Error().Str("part", p.name).Msg("part did not stop in time")
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,20 @@
+// Command holdfast-cloud runs the cloud side of Holdfast, and is the command line to a running one.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // plants' time zones, where the host knows none
+)
+
+func main() {
+	// A second signal ends the process at once: the first one has put the default back.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	p := program{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, lookupEnv: os.LookupEnv, now: now,
+	}
+	os.Exit(p.main(ctx, os.Args[1:]))
+}

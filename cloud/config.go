@@ -1,0 +1,244 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/cloud/connector/rest"
+	"github.com/holdfast-mesh/holdfast/cloud/connector/sap"
+	"github.com/holdfast-mesh/holdfast/cloud/ledger"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/kafka"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+)
+
+// Config is cloud.yaml.
+type Config struct {
+	Instance  string        `yaml:"instance" doc:"name of this copy, the same over restarts and different from all other copies; empty = the host's name"`
+	Listen    string        `yaml:"listen" doc:"address of API, /metrics, /healthz and /readyz"`
+	Database  Database      `yaml:"database"`
+	Kafka     kafka.Config  `yaml:"kafka"`
+	Ledger    ledger.Config `yaml:"ledger"`
+	Tokens    []Token       `yaml:"tokens" doc:"who may call the API"`
+	Plants    []Plant       `yaml:"plants" doc:"plants and their systems"`
+	Materials []Material    `yaml:"materials" doc:"materials that are known; one that is not wants an inspection"`
+	Systems   []System      `yaml:"systems" doc:"ERP, QMS and other business systems"`
+}
+
+// Database says where the state is kept.
+type Database struct {
+	URL string `yaml:"url" doc:"sqlite: and a path"`
+}
+
+// Token is one caller of the API.
+type Token struct {
+	Principal string            `yaml:"principal" doc:"name in the ledger"`
+	Roles     []string          `yaml:"roles" doc:"viewer, operator, quality, auditor, admin"`
+	Plants    []string          `yaml:"plants" doc:"plants that the caller may see; empty = all"`
+	TokenFile config.SecretFile `yaml:"token_file" doc:"file with the token, mode 0600"`
+}
+
+// Plant is a plant and its systems.
+type Plant struct {
+	ID  string `yaml:"id" doc:"plant id, as in topic names"`
+	TZ  string `yaml:"tz" doc:"time zone, such as Europe/Berlin; empty = UTC"`
+	ERP string `yaml:"erp" doc:"id of the system that enforces usage"`
+	QMS string `yaml:"qms" doc:"id of the system that keeps nonconformances"`
+}
+
+// Material is what is known about a material until a feed brings it.
+type Material struct {
+	ID                 string   `yaml:"id" doc:"material number, exactly as the master system writes it"`
+	BaseUnit           string   `yaml:"base_unit" doc:"UCUM unit of its quantities"`
+	InspectionRequired []string `yaml:"inspection_required" doc:"inspection types wanted before use; empty = none"`
+}
+
+// System is one business system, of exactly one kind.
+type System struct {
+	ID   string       `yaml:"id" doc:"id, as plants name it"`
+	SAP  *sap.Config  `yaml:"sap" doc:"SAP S/4HANA by OData v2"`
+	REST *rest.Config `yaml:"rest" doc:"a system with a REST interface and a mapping file"`
+}
+
+// DefaultConfig keeps everything beside the configuration file and listens on loopback.
+var DefaultConfig = Config{
+	Listen:   "127.0.0.1:7490",
+	Database: Database{URL: "sqlite:data/holdfast.db"},
+	Kafka:    kafka.DefaultConfig,
+	Ledger:   ledger.DefaultConfig,
+}
+
+// Load reads cloud.yaml and checks it whole. All that is wrong is in the error, each with its place.
+func Load(path string, lookupEnv func(string) (string, bool)) (Config, error) {
+	cfg := DefaultConfig
+	doc, _ := config.Load(path, &cfg, config.Options{LookupEnv: lookupEnv}) // its findings stand in doc, and more come to them
+	others := cfg.check(doc)
+	list, _ := errors.AsType[config.Errors](doc.Err())
+	list = append(list, others...)
+	if file, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
+		cfg.Database.URL = "sqlite:" + doc.Rel("database.url", file)
+	}
+	if len(list) > 0 {
+		return cfg, list
+	}
+	return cfg, nil
+}
+
+// check adds what the types alone do not say. It returns what is wrong in the files that the configuration names.
+func (c *Config) check(doc *config.Document) config.Errors {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		doc.Errorf(problem.ConfigValue, "listen", "%q is no host:port", c.Listen)
+	}
+	if !strings.HasPrefix(c.Database.URL, "sqlite:") {
+		doc.Errorf(problem.ConfigValue, "database.url", "%q: want sqlite: and a path", c.Database.URL)
+	}
+	if len(c.Kafka.Brokers) == 0 {
+		doc.Errorf(problem.ConfigMissing, "kafka.brokers", "no brokers: name one host:port at least")
+	}
+	if len(c.Plants) == 0 {
+		doc.Errorf(problem.ConfigMissing, "plants", "no plants: without one nothing has an ERP")
+	}
+	c.checkTokens(doc)
+	systems, others := c.checkSystems(doc)
+	c.checkPlants(doc, systems)
+	seen := map[string]bool{}
+	for i, m := range c.Materials {
+		path := config.Index("materials", i)
+		unique(doc, seen, config.Key(path, "id"), "material", m.ID)
+	}
+	return others
+}
+
+func (c *Config) checkTokens(doc *config.Document) {
+	principals, tokens := map[string]bool{}, map[string]bool{}
+	for i, t := range c.Tokens {
+		path := config.Index("tokens", i)
+		unique(doc, principals, config.Key(path, "principal"), "principal", t.Principal)
+		if len(t.Roles) == 0 {
+			doc.Errorf(problem.ConfigMissing, config.Key(path, "roles"), "%q has no role, so could do nothing", t.Principal)
+		}
+		for _, r := range t.Roles {
+			if err := api.CheckRole(r); err != nil {
+				doc.Add(config.Key(path, "roles"), err)
+			}
+		}
+		for _, p := range t.Plants {
+			if !slices.ContainsFunc(c.Plants, func(known Plant) bool { return known.ID == p }) {
+				doc.Errorf(problem.ConfigValue, config.Key(path, "plants"), "no plant has the id %q", p)
+			}
+		}
+		if t.TokenFile == "" {
+			doc.Errorf(problem.ConfigMissing, path, "token of %q has no token_file", t.Principal)
+			continue
+		}
+		file := config.Key(path, "token_file")
+		secret, err := t.TokenFile.Read()
+		if err == nil {
+			err = api.CheckToken(secret)
+		}
+		switch {
+		case err != nil:
+			doc.Add(file, err)
+		case tokens[secret.Reveal()]:
+			doc.Errorf(problem.ConfigDuplicate, file, "the token of %q belongs to another principal, too", t.Principal)
+		}
+		tokens[secret.Reveal()] = true
+	}
+}
+
+func (c *Config) checkSystems(doc *config.Document) (ids map[string]bool, others config.Errors) {
+	ids = map[string]bool{}
+	for i, s := range c.Systems {
+		path := config.Index("systems", i)
+		unique(doc, ids, config.Key(path, "id"), "system", s.ID)
+		if (s.SAP == nil) == (s.REST == nil) {
+			doc.Errorf(problem.ConfigValue, path, "system %q is not of exactly one kind: want sap or rest", s.ID)
+			continue
+		}
+		// A connector makes no call when it is made, but reads the files that its configuration names.
+		_, err := (&Cloud{log: zerolog.Nop()}).system(&c.Systems[i])
+		if list, ok := errors.AsType[config.Errors](err); ok {
+			others = append(others, list...)
+		} else if err != nil {
+			doc.Add(path, err)
+		}
+	}
+	return ids, others
+}
+
+func (c *Config) checkPlants(doc *config.Document, systems map[string]bool) {
+	seen := map[string]bool{}
+	for i, p := range c.Plants {
+		path := config.Index("plants", i)
+		unique(doc, seen, config.Key(path, "id"), "plant", p.ID)
+		if err := event.CheckPlant(p.ID); err != nil {
+			doc.Add(config.Key(path, "id"), err)
+		}
+		if _, err := time.LoadLocation(p.TZ); err != nil {
+			doc.Errorf(problem.ConfigValue, config.Key(path, "tz"), "%q is no time zone", p.TZ)
+		}
+		for key, id := range map[string]string{"erp": p.ERP, "qms": p.QMS} {
+			if id != "" && !systems[id] {
+				doc.Errorf(problem.ConfigValue, config.Key(path, key), "no system has the id %q", id)
+			}
+		}
+	}
+}
+
+func unique(doc *config.Document, seen map[string]bool, path, what, id string) {
+	switch {
+	case id == "":
+		doc.Errorf(problem.ConfigMissing, path, "%s without an id", what)
+	case seen[id]:
+		doc.Errorf(problem.ConfigDuplicate, path, "%s %q stands twice", what, id)
+	}
+	seen[id] = true
+}
+
+// plants returns what the engine knows of each plant. With one ERP for all plants, a plant that is not named has it, too.
+func (c *Config) plants() map[event.PlantID]quality.Plant {
+	all := map[event.PlantID]quality.Plant{}
+	erps, qmss := map[string]bool{}, map[string]bool{}
+	for _, p := range c.Plants {
+		all[event.PlantID(p.ID)] = quality.Plant{ID: event.PlantID(p.ID), ERP: p.ERP, QMS: p.QMS}
+		erps[p.ERP], qmss[p.QMS] = true, true
+	}
+	if len(erps) == 1 && len(qmss) == 1 {
+		all[""] = quality.Plant{ERP: c.Plants[0].ERP, QMS: c.Plants[0].QMS}
+	}
+	return all
+}
+
+func (c *Config) materials() map[string]quality.Material {
+	all := map[string]quality.Material{}
+	for _, m := range c.Materials {
+		all[m.ID] = quality.Material{BaseUnit: event.Unit(m.BaseUnit), InspectionRequired: len(m.InspectionRequired) > 0}
+	}
+	return all
+}
+
+// callers reads the tokens.
+func (c *Config) callers() ([]api.Caller, error) {
+	var all []api.Caller
+	for _, t := range c.Tokens {
+		secret, err := t.TokenFile.Read()
+		if err != nil {
+			return nil, fmt.Errorf("token of %s: %w", t.Principal, err)
+		}
+		caller := api.Caller{Principal: t.Principal, Roles: t.Roles, Token: secret}
+		for _, p := range t.Plants {
+			caller.Plants = append(caller.Plants, event.PlantID(p))
+		}
+		all = append(all, caller)
+	}
+	return all, nil
+}

@@ -1,0 +1,284 @@
+// Package intake is Kafka's door: it polls the topics of all plants, decides from the topic which plant speaks, and
+// hands the records of one partition with its next offset to the workflow engine, in one transaction.
+//
+// Kafka's own committed offset is advisory. The one in SQL counts: it moves by compare-and-set, so a second process
+// that reads the same partition is stopped before it can do anything twice.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/holdfast-mesh/holdfast/cloud/workflow"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
+	"github.com/holdfast-mesh/holdfast/pkg/kafka"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+// Offsets reads the stored next offset of a partition, 0 if there is none.
+type Offsets func(ctx context.Context, topic string, partition int32) (int64, error)
+
+// Config of the intake.
+type Config struct {
+	Kafka kafka.Config
+	Group string // Kafka group; holds the database's id, so that a new database starts anew
+	// Instance names this copy in the group, the same over restarts: a process that was killed and started again takes its
+	// partitions back at once, instead of waiting until Kafka misses the dead one.
+	Instance string
+	// Batch is the most records of one partition in one transaction. 500 records are about 0.2 s of SQLite's time, which
+	// bounds how long a hold in another partition waits for the writer.
+	Batch int
+}
+
+// DefaultBatch is the Batch that is used for 0.
+const DefaultBatch = 500
+
+// Intake reads the plants' topics.
+type Intake struct {
+	cfg     Config
+	engine  *workflow.Engine
+	offsets Offsets
+	log     zerolog.Logger
+	client  *kgo.Client
+	topics  *regexp.Regexp
+	stopped *prometheus.GaugeVec
+
+	mu     sync.Mutex      // guards what follows: the client assigns partitions from a goroutine of its own
+	next   map[place]int64 // next offset per assigned partition, as stored
+	halted map[place]bool  // partitions that stand still until a person acts
+}
+
+type place struct {
+	topic     string
+	partition int32
+}
+
+// New returns an intake. It makes the client but does not connect; Run does.
+func New(cfg Config, engine *workflow.Engine, offsets Offsets, log zerolog.Logger, reg *prometheus.Registry) (*Intake, error) {
+	if cfg.Batch == 0 {
+		cfg.Batch = DefaultBatch
+	}
+	pattern := "^" + regexp.QuoteMeta(cfg.Kafka.Prefix) + `\.([a-z][a-z0-9-]{1,15})\.(?:quality|telemetry)\.v1$`
+	i := &Intake{
+		cfg: cfg, engine: engine, offsets: offsets, log: log, topics: regexp.MustCompile(pattern),
+		stopped: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "holdfast_cloud_intake_stopped", Help: "1 for a topic that stands still until a person acts.",
+		}, []string{"topic"}),
+		next: map[place]int64{}, halted: map[place]bool{},
+	}
+	reg.MustRegister(i.stopped)
+	opts, err := cfg.Kafka.Options("intake", log, reg)
+	if err != nil {
+		return nil, err
+	}
+	i.client, err = kgo.NewClient(append(opts,
+		kgo.ConsumerGroup(cfg.Group), kgo.ConsumeRegex(), kgo.ConsumeTopics(pattern),
+		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		// Out of range stops the partition; a reset to latest would be a silent loss.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.AdjustFetchOffsetsFn(i.adjust),
+		kgo.OnPartitionsLost(i.forget), kgo.OnPartitionsRevoked(i.forget),
+		kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20),
+		kgo.InstanceID(cfg.Instance), kgo.SessionTimeout(10*time.Second), kgo.RebalanceTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second),
+	)...)
+	return i, err
+}
+
+// adjust starts each assigned partition at the offset in SQL, or at exactly 0 where there is none. The epoch -1 keeps
+// the client from checking for data loss itself.
+func (i *Intake) adjust(ctx context.Context, assigned map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	for topic, partitions := range assigned {
+		for partition := range partitions {
+			next, err := i.offsets(ctx, topic, partition)
+			if err != nil {
+				return nil, fmt.Errorf("read offset of %s/%d: %w", topic, partition, err)
+			}
+			i.setNext(place{topic, partition}, next)
+			partitions[partition] = kgo.NewOffset().At(next).WithEpoch(-1)
+		}
+	}
+	return assigned, nil
+}
+
+func (i *Intake) setNext(p place, next int64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.next[p] = next
+}
+
+func (i *Intake) nextOf(p place) (next int64, assigned bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	next, assigned = i.next[p]
+	return next, assigned
+}
+
+func (i *Intake) forget(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for topic, partitions := range gone {
+		for _, partition := range partitions {
+			delete(i.next, place{topic, partition})
+			delete(i.halted, place{topic, partition})
+		}
+	}
+}
+
+// Run polls until ctx ends, then leaves the group. It returns an error only where going on could do harm; trouble with
+// Kafka or the database is waited out.
+func (i *Intake) Run(ctx context.Context) error {
+	defer i.client.CloseAllowingRebalance()
+	quiet := telemetry.Quiet{Log: i.log, Interval: 30 * time.Second, Now: failpoint.Now}
+	for ctx.Err() == nil {
+		// What was polled is worked off before the next poll: a hold that arrives meanwhile waits for no more than this.
+		fetches := i.client.PollRecords(ctx, 2*i.cfg.Batch)
+		err := i.take(ctx, fetches)
+		if err != nil {
+			i.rewind()
+		}
+		i.client.AllowRebalance()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, workflow.ErrFence):
+			return problem.New(problem.OffsetFence, "%w", err)
+		case err != nil:
+			quiet.Failed(err, "intake waits")
+			if err := pause(ctx, time.Second); err != nil {
+				return nil
+			}
+		default:
+			quiet.Recovered("intake goes on")
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// rewind makes the client read again from the stored offsets what a failed transaction gave back.
+func (i *Intake) rewind() {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for p, next := range i.next {
+		if offsets[p.topic] == nil {
+			offsets[p.topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[p.topic][p.partition] = kgo.EpochOffset{Epoch: -1, Offset: next}
+	}
+	i.client.SetOffsets(offsets)
+}
+
+// take applies what was polled, partition by partition.
+func (i *Intake) take(ctx context.Context, fetches kgo.Fetches) error {
+	var errs []error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if err = i.judge(place{topic, partition}, err); err != nil {
+			errs = append(errs, err)
+		}
+	})
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		for records := p.Records; len(records) > 0 && ctx.Err() == nil; {
+			n := min(len(records), i.cfg.Batch)
+			if err := i.apply(ctx, place{p.Topic, p.Partition}, records[:n]); err != nil {
+				errs = append(errs, err)
+				return
+			}
+			records = records[n:]
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// judge tells an error that passes from one that needs a person.
+func (i *Intake) judge(p place, err error) error {
+	switch {
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		i.halt(p, err)
+		return nil
+	case errors.Is(err, context.Canceled):
+		return nil
+	}
+	return problem.New(problem.KafkaUnreachable, "fetch %s/%d: %w", p.topic, p.partition, err)
+}
+
+// halt says once that a partition stands still.
+func (i *Intake) halt(p place, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.halted[p] {
+		return
+	}
+	i.halted[p] = true
+	err = problem.New(problem.OffsetRange, "%s/%d: offset %d: %w", p.topic, p.partition, i.next[p], err)
+	i.stopped.WithLabelValues(p.topic).Set(1)
+	i.log.Error().Err(err).Str(telemetry.KeyTopic, p.topic).Int32(telemetry.KeyPartition, p.partition).Msg("partition stands still")
+}
+
+// apply hands records of one partition to the engine, with the offset behind the last of them.
+func (i *Intake) apply(ctx context.Context, p place, records []*kgo.Record) error {
+	plant := i.topics.FindStringSubmatch(p.topic)
+	if plant == nil {
+		return nil // a topic of another kind, which the pattern let through before it was compiled anew
+	}
+	from, assigned := i.nextOf(p)
+	if !assigned {
+		return nil // revoked meanwhile
+	}
+	inputs := make([]workflow.Input, len(records))
+	for n, r := range records {
+		inputs[n] = workflow.Input{Message: message(r), Plant: event.PlantID(plant[1])}
+		inputs[n].Place.Topic, inputs[n].Place.Partition, inputs[n].Place.Offset = r.Topic, r.Partition, r.Offset
+	}
+	to := records[len(records)-1].Offset + 1
+	if err := failpoint.Hit("intake.before_apply"); err != nil {
+		return err
+	}
+	results, err := i.engine.Apply(ctx, inputs, &workflow.Offset{Topic: p.topic, Partition: p.partition, From: from, To: to})
+	if err != nil {
+		return err
+	}
+	if err := failpoint.Hit("intake.after_apply"); err != nil {
+		return err
+	}
+	i.setNext(p, to)
+	for n := range results {
+		if results[n].Cause != nil && results[n].Outcome != workflow.Waiting {
+			i.log.Warn().Err(results[n].Cause).Str(telemetry.KeyTopic, p.topic).Int32(telemetry.KeyPartition, p.partition).
+				Int64(telemetry.KeyOffset, records[n].Offset).Int64("deadletter", results[n].Deadletter).Msg("record kept, not applied")
+		}
+	}
+	return nil
+}
+
+func message(r *kgo.Record) event.Message {
+	m := event.Message{Key: r.Key, Value: r.Value, Headers: make([]event.Header, len(r.Headers))}
+	for i, h := range r.Headers {
+		m.Headers[i] = event.Header{Key: h.Key, Value: h.Value}
+	}
+	return m
+}
+
+// Ready returns why the intake is not ready; nothing if it is.
+func (i *Intake) Ready(ctx context.Context) error { return i.client.Ping(ctx) }

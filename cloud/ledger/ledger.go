@@ -1,0 +1,354 @@
+// Package ledger makes one chain of the audit entries and proves it.
+//
+// An entry is inserted in the transaction that it records. One sealer, under a lease, gives new entries their place and
+// hash within a second; each minute, while there is something new, it signs a checkpoint (count, head, Merkle root) for
+// the audit topic and an anchor file outside the database. A chain alone shows edits, not a truncation or a rewrite of
+// all: the anchors do. [Verify] needs the entries, the anchors and the public key, no database.
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+// Config says where key and anchors are.
+type Config struct {
+	KeyFile    config.Path `yaml:"key_file" doc:"Ed25519 key of the checkpoints, made at first start with mode 0600"`
+	AnchorFile config.Path `yaml:"anchor_file" doc:"file that each checkpoint is appended to; belongs on another volume"`
+}
+
+// DefaultConfig keeps both beside the database.
+var DefaultConfig = Config{KeyFile: "ledger.key", AnchorFile: "anchors.jsonl"}
+
+const (
+	sealEvery       = 500 * time.Millisecond
+	checkpointEvery = time.Minute
+	page            = 1000
+	leaseName       = "ledger"
+	leaseLength     = 15 * time.Second
+)
+
+// TopicAudit is the logical topic of checkpoints in the outbox.
+const TopicAudit = "audit"
+
+// Sealer chains and signs.
+type Sealer struct {
+	cfg   Config
+	owner string
+	store *store.Store
+	now   func() time.Time
+	log   zerolog.Logger
+	key   ed25519.PrivateKey
+	last  time.Time
+}
+
+// New reads or makes the key. Owner names this process in the lease.
+func New(cfg Config, owner string, s *store.Store, now func() time.Time, log zerolog.Logger, reg prometheus.Registerer) (*Sealer, error) {
+	key, err := loadKey(string(cfg.KeyFile))
+	if err != nil {
+		return nil, err
+	}
+	l := &Sealer{cfg: cfg, owner: owner, store: s, now: now, log: log, key: key}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_cloud_ledger_unanchored_seconds", Help: "Age of the newest checkpoint while entries are not in one.",
+	}, l.unanchored))
+	return l, nil
+}
+
+// loadKey reads the signing key from its file, 64 hex digits of seed, or makes one.
+func loadKey(path string) (ed25519.PrivateKey, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		seed := make([]byte, ed25519.SeedSize)
+		if _, err := rand.Read(seed); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(path, []byte(hex.EncodeToString(seed)+"\n"), 0o600); err != nil {
+			return nil, problem.New(problem.ConfigFile, "make ledger key: %w", err)
+		}
+		return ed25519.NewKeyFromSeed(seed), nil
+	}
+	if err != nil {
+		return nil, problem.New(problem.ConfigFile, "read ledger key: %w", err)
+	}
+	seed, err := hex.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, problem.New(problem.ConfigFile, "ledger key %s is not 64 hex digits", path)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// PublicKey returns the key that verifies checkpoints, in base64.
+func (l *Sealer) PublicKey() string {
+	return base64.StdEncoding.EncodeToString(l.key.Public().(ed25519.PublicKey))
+}
+
+func (l *Sealer) unanchored() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var c store.Checkpoint
+	var place int64
+	err := l.store.View(ctx, func(tx *store.Tx) (err error) {
+		if c, err = tx.LastCheckpoint(); err != nil {
+			return err
+		}
+		place, _, err = tx.ChainHead()
+		return err
+	})
+	if err != nil || place == c.Place {
+		return 0
+	}
+	return l.now().Sub(c.At).Seconds()
+}
+
+// Run seals until ctx ends, with a last checkpoint at the end.
+func (l *Sealer) Run(ctx context.Context) error {
+	quiet := telemetry.Quiet{Log: l.log, Now: l.now}
+	tick := time.NewTicker(sealEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			// What was sealed is anchored before the process goes; a later start would do it, too.
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+			defer cancel()
+			if err := l.turn(stop, true); err != nil {
+				l.log.Warn().Err(err).Msg("last checkpoint was not written")
+			}
+			return nil
+		case <-tick.C:
+		}
+		if err := l.turn(ctx, l.now().Sub(l.last) >= checkpointEvery); err != nil && ctx.Err() == nil {
+			quiet.Failed(err, "ledger waits")
+		} else {
+			quiet.Recovered("ledger goes on")
+		}
+	}
+}
+
+// turn seals what is new, and signs a checkpoint if one is due.
+func (l *Sealer) turn(ctx context.Context, checkpoint bool) error {
+	for {
+		n, err := l.seal(ctx)
+		if err != nil {
+			return fmt.Errorf("seal ledger: %w", err)
+		}
+		if n < page {
+			break
+		}
+	}
+	if !checkpoint {
+		return nil
+	}
+	if err := l.checkpoint(ctx); err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	l.last = l.now()
+	return nil
+}
+
+// seal gives at most one page of entries their places. It does nothing while another process has the lease.
+func (l *Sealer) seal(ctx context.Context) (n int, err error) {
+	waiting := 0
+	if err := l.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Unsealed(1)
+		waiting = len(rows)
+		return err
+	}); err != nil || waiting == 0 {
+		return 0, err
+	}
+	err = l.store.Update(ctx, func(tx *store.Tx) error {
+		if _, ours, err := tx.TakeLease(leaseName, l.owner, l.now(), leaseLength); err != nil || !ours {
+			return err
+		}
+		place, head, err := tx.ChainHead()
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Unsealed(page)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			place++
+			hash := EntryHash(place, head, &rows[i].Entry)
+			if err := tx.PutSeal(place, rows[i].ID, head, hash); err != nil {
+				return err
+			}
+			head = hash
+		}
+		n = len(rows)
+		return nil
+	})
+	return n, err
+}
+
+// hashed is the form of an entry that its hash covers.
+type hashed struct {
+	Place     int64  `json:"place"`
+	Prev      string `json:"prev"`
+	At        string `json:"at"`
+	Principal string `json:"principal"`
+	Act       string `json:"act"`
+	Object    string `json:"object"`
+	Version   int64  `json:"version"`
+	EventID   string `json:"event_id"`
+	Lot       string `json:"lot"`
+	Reason    string `json:"reason"`
+	Was       string `json:"was"`
+	Now       string `json:"now"`
+}
+
+// EntryHash returns the hash of an entry at a place of the chain: SHA-256 in hex over its canonical JSON, the hash of
+// the entry before included.
+func EntryHash(place int64, prev string, e *store.Entry) string {
+	b, err := json.Marshal(hashed{
+		place, prev, event.At(e.At).String(), e.Principal, e.Act, e.Object, e.Version, string(e.EventID), string(e.Lot), e.Reason, e.Was, e.Now,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("ledger: an entry of texts and numbers does not encode: %v", err))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Anchor is one line of the anchor file: a signed statement that the chain had Count entries, the last with hash Head.
+type Anchor struct {
+	Count     int64  `json:"count"`
+	Head      string `json:"head"`
+	Root      string `json:"root"` // Merkle root of the hashes since the anchor before
+	At        string `json:"at"`
+	KeyID     string `json:"key_id"`
+	Signature string `json:"signature"` // Ed25519 over Text, base64
+}
+
+// Text is what the signature covers.
+func (a *Anchor) Text() []byte {
+	return fmt.Appendf(nil, "holdfast ledger\n%d\n%s\n%s\n%s\n", a.Count, a.Head, a.Root, a.At)
+}
+
+// checkpoint signs the head of the chain if it moved, and leaves it in the anchor file, the database and the outbox. The
+// file comes first: an anchor that the database does not know does no harm, the other way round a tail would look
+// anchored that is not.
+func (l *Sealer) checkpoint(ctx context.Context) error {
+	var hashes []string
+	var last store.Checkpoint
+	if err := l.store.View(ctx, func(tx *store.Tx) (err error) {
+		if last, err = tx.LastCheckpoint(); err != nil {
+			return err
+		}
+		for after := last.Place; ; {
+			rows, err := tx.SealedAfter(after, page)
+			if err != nil || len(rows) == 0 {
+				return err
+			}
+			for i := range rows {
+				hashes = append(hashes, rows[i].Hash)
+			}
+			after = rows[len(rows)-1].Place
+		}
+	}); err != nil || len(hashes) == 0 {
+		return err
+	}
+	a := Anchor{
+		Count: last.Place + int64(len(hashes)), Head: hashes[len(hashes)-1], Root: merkle(hashes), At: event.At(l.now()).String(),
+		KeyID: KeyID(l.key.Public().(ed25519.PublicKey)),
+	}
+	a.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(l.key, a.Text()))
+	line, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if err := appendSynced(string(l.cfg.AnchorFile), append(line, '\n')); err != nil {
+		return problem.New(problem.LedgerUnanchored, "append to anchor file: %w", err)
+	}
+	return l.record(ctx, &a, string(line))
+}
+
+func (l *Sealer) record(ctx context.Context, a *Anchor, line string) error {
+	at, err := event.ParseTime(a.At)
+	if err != nil {
+		return err
+	}
+	data := &event.AuditHeadPublished{
+		Count: a.Count, Head: event.Hash(a.Head), Root: event.Hash(a.Root), At: at, KeyID: event.Name(a.KeyID), Signature: a.Signature,
+	}
+	data.Provenance.Source = "holdfast"
+	e := &event.Event{
+		ID:     event.NaturalID("", "holdfast", []string{"ledger", fmt.Sprint(a.Count)}, data.Type(), 0),
+		Source: "/holdfast", Time: at.Time, Recorded: at.Time, Data: data,
+	}
+	if err := e.Seal("holdfast"); err != nil {
+		return err
+	}
+	return l.store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.PutCheckpoint(store.Checkpoint{Place: a.Count, At: at.Time, Note: line}); err != nil {
+			return err
+		}
+		return tx.PutOutbox(TopicAudit, e.Message())
+	})
+}
+
+func appendSynced(path string, line []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, werr := f.Write(line)
+	return errors.Join(werr, f.Sync(), f.Close())
+}
+
+// KeyID names a public key: the first 16 hex digits of its SHA-256.
+func KeyID(key ed25519.PublicKey) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:8])
+}
+
+// merkle returns the root over hashes: pairs are hashed together, an odd one goes up as it is.
+func merkle(hashes []string) string {
+	level := hashes
+	for len(level) > 1 {
+		var next []string
+		for i := 0; i < len(level); i += 2 {
+			if i+1 == len(level) {
+				next = append(next, level[i])
+				break
+			}
+			sum := sha256.Sum256([]byte(level[i] + level[i+1]))
+			next = append(next, hex.EncodeToString(sum[:]))
+		}
+		level = next
+	}
+	return level[0]
+}
+
+// ReadPublicKey reads the public half of a signing key's file.
+func ReadPublicKey(path string) (ed25519.PublicKey, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, problem.New(problem.ConfigFile, "read ledger key: %w", err)
+	}
+	key, err := loadKey(path)
+	if err != nil {
+		return nil, err
+	}
+	return key.Public().(ed25519.PublicKey), nil
+}

@@ -1,0 +1,268 @@
+// Package outbox sends to Kafka what commits left to send: lot status on the compacted topics, effects, dead letters,
+// audit heads.
+//
+// A row for a compacted topic is only a mark that a key changed: what is sent is the state of now, so the last record
+// of a key is always the newest. One publisher works at a time, under a lease in SQL; its transactional id fences a
+// former holder in Kafka, too. Readers use read-committed and keep the highest version. A row is removed after the
+// broker's answer; a crash in between sends it again under the same id.
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
+	"github.com/holdfast-mesh/holdfast/pkg/kafka"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+)
+
+// Config of the publisher.
+type Config struct {
+	Kafka kafka.Config
+	Owner string                     // names this process in the lease
+	ERP   func(event.PlantID) string // id of a plant's ERP
+	Now   func() time.Time
+	// Changed receives after commits that may have left something; nil = look once a second.
+	Changed <-chan struct{}
+}
+
+const (
+	leaseName   = "outbox"
+	leaseLength = 15 * time.Second
+	page        = 500
+	idle        = time.Second
+	sendLimit   = 10 * time.Second // well inside the lease
+)
+
+// Publisher sends the outbox.
+type Publisher struct {
+	cfg    Config
+	store  *store.Store
+	log    zerolog.Logger
+	opts   []kgo.Opt
+	client *kgo.Client // nil = to be made: a fenced or failed producer is given up whole
+	fence  int64
+}
+
+// New returns a publisher on an open store.
+func New(cfg Config, s *store.Store, log zerolog.Logger, reg *prometheus.Registry) (*Publisher, error) {
+	opts, err := cfg.Kafka.Options("outbox", log, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{cfg: cfg, store: s, log: log}
+	p.opts = append(opts,
+		kgo.TransactionalID("holdfast-outbox-"+s.ID()), kgo.TransactionTimeout(30*time.Second),
+		kgo.StopProducerOnDataLossDetected(), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(0),
+		kgo.MaxBufferedRecords(page), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_cloud_outbox_size_events", Help: "Messages that wait to be sent to Kafka.",
+	}, p.size))
+	return p, nil
+}
+
+func (p *Publisher) size() float64 {
+	var n int64
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.CountOutbox()
+		return err
+	}); err != nil {
+		return -1 // the database does not answer; its own metric says why
+	}
+	return float64(n)
+}
+
+// Run sends until ctx ends.
+func (p *Publisher) Run(ctx context.Context) error {
+	defer p.drop()
+	quiet := telemetry.Quiet{Log: p.log, Now: p.cfg.Now}
+	for ctx.Err() == nil {
+		sent, err := p.publish(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			quiet.Failed(err, "outbox waits")
+			p.drop()
+		default:
+			quiet.Recovered("outbox goes on")
+		}
+		if sent == page {
+			continue
+		}
+		timer := time.NewTimer(idle)
+		select {
+		case <-ctx.Done():
+		case <-p.cfg.Changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+func (p *Publisher) drop() {
+	if p.client != nil {
+		p.client.Close()
+		p.client = nil
+	}
+}
+
+// publish sends one page and returns how many rows it had.
+func (p *Publisher) publish(ctx context.Context) (int, error) {
+	var rows []store.OutboxRow
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		rows, err = tx.Outbox(page)
+		return err
+	}); err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	ours, err := p.lease(ctx)
+	if err != nil || !ours {
+		return 0, err
+	}
+	records := make([]*kgo.Record, 0, len(rows))
+	for i := range rows {
+		r, err := p.record(ctx, &rows[i])
+		if err != nil {
+			return 0, err
+		}
+		if r != nil {
+			records = append(records, r)
+		}
+	}
+	if err := p.send(ctx, records); err != nil {
+		return 0, err
+	}
+	if err := failpoint.Hit("outbox.after_send"); err != nil {
+		return 0, err
+	}
+	err = p.store.Update(ctx, func(tx *store.Tx) error {
+		for i := range rows {
+			if err := tx.DropOutbox(rows[i].ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return len(rows), err
+}
+
+// lease takes or keeps the right to publish. A new holder makes a new client, which fences the former one in Kafka.
+func (p *Publisher) lease(ctx context.Context) (ours bool, err error) {
+	var fence int64
+	err = p.store.Update(ctx, func(tx *store.Tx) (err error) {
+		fence, ours, err = tx.TakeLease(leaseName, p.cfg.Owner, p.cfg.Now(), leaseLength)
+		return err
+	})
+	if err != nil || !ours {
+		return false, err
+	}
+	if fence != p.fence {
+		p.drop()
+		p.fence = fence
+	}
+	if p.client == nil {
+		if p.client, err = kgo.NewClient(p.opts...); err != nil {
+			return false, fmt.Errorf("make outbox producer: %w", err)
+		}
+	}
+	return true, nil
+}
+
+// record makes the Kafka record of a row; nil for a mark whose object is gone.
+func (p *Publisher) record(ctx context.Context, row *store.OutboxRow) (*kgo.Record, error) {
+	m := row.Message
+	if m == nil {
+		var err error
+		if m, err = p.status(ctx, event.LotKey(row.Key), row.Topic); err != nil || m == nil {
+			return nil, err
+		}
+	}
+	r := &kgo.Record{Topic: p.topic(row.Topic), Key: m.Key, Value: m.Value}
+	for _, h := range m.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return r, nil
+}
+
+// topic returns the Kafka name of a logical topic.
+func (p *Publisher) topic(logical string) string {
+	name, plant, _ := strings.Cut(logical, "/")
+	switch {
+	case name == "lot-status" && plant != "":
+		return p.cfg.Kafka.PlantLotStatus(plant)
+	case name == "lot-status":
+		return p.cfg.Kafka.LotStatus()
+	case name == "deadletter":
+		return p.cfg.Kafka.Deadletter()
+	case name == "audit":
+		return p.cfg.Kafka.Audit()
+	}
+	return p.cfg.Kafka.Effect()
+}
+
+// status returns a lot's status of now.
+func (p *Publisher) status(ctx context.Context, lot event.LotKey, logical string) (*event.Message, error) {
+	var e *event.Event
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		f, err := tx.Facts(lot)
+		if err != nil || f.Lot.Key == "" {
+			return err
+		}
+		data := f.Status(p.cfg.ERP(f.Lot.Plant))
+		e = &event.Event{
+			ID:     event.NaturalID("", "holdfast", []string{string(lot), fmt.Sprint(data.Version)}, data.Type(), 0),
+			Source: "/holdfast", Time: f.Lot.UpdatedAt, Recorded: f.Lot.UpdatedAt, Causation: f.Lot.Cause, Data: data,
+		}
+		return nil
+	})
+	if err != nil || e == nil {
+		return nil, err
+	}
+	if _, plant, ok := strings.Cut(logical, "/"); ok {
+		e.Plant = event.PlantID(plant)
+	}
+	if err := e.Seal("holdfast"); err != nil {
+		return nil, fmt.Errorf("status of lot %s: %w", lot, err)
+	}
+	m := e.Message()
+	return &m, nil
+}
+
+// send produces the records in one Kafka transaction.
+func (p *Publisher) send(ctx context.Context, records []*kgo.Record) error {
+	// The records' context is never cancelled: a cancelled idempotent record can be acknowledged and not written.
+	ctx, cancel := context.WithTimeout(ctx, sendLimit)
+	defer cancel()
+	if err := p.client.BeginTransaction(); err != nil {
+		return problem.New(problem.KafkaUnreachable, "begin outbox transaction: %w", err)
+	}
+	promise := kgo.AbortingFirstErrPromise(p.client)
+	for _, r := range records {
+		p.client.Produce(context.WithoutCancel(ctx), r, promise.Promise())
+	}
+	flushed := p.client.Flush(ctx)
+	if flushed != nil {
+		// What is buffered must not be sent later by a client that has lost its lease: the client is dropped.
+		return problem.New(problem.KafkaUnreachable, "send outbox: %w", flushed)
+	}
+	if err := promise.Err(); err != nil {
+		return problem.New(problem.KafkaUnreachable, "send outbox: %w", err)
+	}
+	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return problem.New(problem.KafkaUnreachable, "commit outbox transaction: %w", err)
+	}
+	return nil
+}
