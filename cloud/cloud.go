@@ -180,11 +180,12 @@ func (c *Cloud) systems() (map[string]connector.System, error) {
 			return nil, fmt.Errorf("system %s: %w", c.cfg.Systems[i].ID, err)
 		}
 		all[c.cfg.Systems[i].ID] = system
+		c.registry.MustRegister(breakerGauge(c.cfg.Systems[i].ID, system))
 	}
 	return all, nil
 }
 
-func (c *Cloud) system(cfg *System) (connector.System, error) {
+func (c *Cloud) system(cfg *System) (*connector.Guard, error) {
 	var system connector.System
 	var err error
 	guard := connector.GuardConfig{Now: failpoint.Now}
@@ -200,16 +201,19 @@ func (c *Cloud) system(cfg *System) (connector.System, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := connector.NewGuard(system, guard)
-	c.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "holdfast_cloud_breaker_open", Help: "1 while a system is not asked.", ConstLabels: prometheus.Labels{"system": cfg.ID},
+	return connector.NewGuard(system, guard), nil
+}
+
+// breakerGauge shows whether a system is asked at all.
+func breakerGauge(id string, g *connector.Guard) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_cloud_breaker_open", Help: "1 while a system is not asked.", ConstLabels: prometheus.Labels{"system": id},
 	}, func() float64 {
 		if g.Open() {
 			return 1
 		}
 		return 0
-	}))
-	return g, nil
+	})
 }
 
 // ensureTopics checks the topics against their specification, and makes missing ones where the configuration says so.

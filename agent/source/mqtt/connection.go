@@ -17,6 +17,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
@@ -435,6 +436,9 @@ func (c *connection) commit(ctx context.Context, emit source.Emit, batch []deliv
 		if err := c.emit(ctx, emit, b); err != nil {
 			return err
 		}
+	}
+	if err := failpoint.Hit("mqtt.before_ack"); err != nil {
+		return err
 	}
 	for i := range batch {
 		m := batch[i].message

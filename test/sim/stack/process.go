@@ -45,7 +45,7 @@ type Process struct {
 }
 
 // lastLines is how much of the log an error message quotes.
-const lastLines = 15
+const lastLines = 60
 
 // Start starts a program and returns when its log says "ready", or with an error that quotes its last lines.
 func Start(ctx context.Context, name, dir, program string, env []string, args ...string) (*Process, error) {
