@@ -137,7 +137,7 @@ func checkInChild(ctx context.Context, path string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		return fmt.Errorf("check of %s: %s: %.300s", filepath.Base(path), exit, output)
+		return fmt.Errorf("check of %s: %w: %.300s", filepath.Base(path), exit, output)
 	}
 	return fmt.Errorf("%w: %w", queue.ErrNotChecked, err)
 }

@@ -129,8 +129,14 @@ func (c *Config) check(doc *config.Document) {
 	if q.Quality+q.Telemetry+q.Reserve != 100 {
 		doc.Errorf(problem.ConfigValue, "queue", "quality, telemetry and reserve are %s, %s and %s: want 100%% together", q.Quality, q.Telemetry, q.Reserve)
 	}
+	if q.KeepSent < 0 || q.KeepSent > mostKeepSent {
+		doc.Errorf(problem.ConfigValue, "queue.keep_sent", "keep_sent is %s: want 0 to %s", q.KeepSent, mostKeepSent)
+	}
 	c.checkSources(doc)
 }
+
+// mostKeepSent is ten years: a longer time is a typing error.
+const mostKeepSent = 10 * 365 * 24 * time.Hour
 
 // leastDisk gives each lane room for some segments.
 const leastDisk = 16 * config.MiB

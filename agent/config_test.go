@@ -73,8 +73,8 @@ func TestConfig_Hash(t *testing.T) {
 	}
 	other := cfg
 	other.Queue.Disk++
-	if cfg.hash() != cfg.hash() || len(cfg.hash()) != 12 {
-		t.Errorf("hash is %q, then %q", cfg.hash(), cfg.hash())
+	if first, second := cfg.hash(), cfg.hash(); first != second || len(first) != 12 {
+		t.Errorf("hash is %q, then %q", first, second)
 	}
 	if cfg.hash() == other.hash() {
 		t.Error("another configuration has the same hash")

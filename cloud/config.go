@@ -164,6 +164,11 @@ func (c *Config) checkSystems(doc *config.Document) (ids map[string]bool, others
 			doc.Errorf(problem.ConfigValue, path, "system %q is not of exactly one kind: want sap or rest", s.ID)
 			continue
 		}
+		if s.SAP != nil {
+			checkRate(doc, config.Key(path, "sap"), s.SAP.Rate, s.SAP.Burst)
+		} else {
+			checkRate(doc, config.Key(path, "rest"), s.REST.Rate, s.REST.Burst)
+		}
 		// A connector makes no call when it is made, but reads the files that its configuration names.
 		_, err := (&Cloud{log: zerolog.Nop()}).system(&c.Systems[i])
 		if list, ok := errors.AsType[config.Errors](err); ok {
@@ -173,6 +178,19 @@ func (c *Config) checkSystems(doc *config.Document) (ids map[string]bool, others
 		}
 	}
 	return ids, others
+}
+
+// maxRate is far above what a business system bears, in calls a second.
+const maxRate = 10_000
+
+// checkRate refuses what would be no limit at all.
+func checkRate(doc *config.Document, path string, rate float64, burst int) {
+	if !(rate >= 0 && rate <= maxRate) {
+		doc.Errorf(problem.ConfigValue, config.Key(path, "rate"), "rate is %v: want up to %d calls a second, 0 for the default", rate, maxRate)
+	}
+	if burst < 0 || burst > maxRate {
+		doc.Errorf(problem.ConfigValue, config.Key(path, "burst"), "burst is %d: want up to %d, 0 for the default", burst, maxRate)
+	}
 }
 
 func (c *Config) checkPlants(doc *config.Document, systems map[string]bool) {

@@ -148,10 +148,10 @@ func (r *run) decode() {
 	done := map[Decoding]decoded{}
 	for i := range r.works {
 		w := &r.works[i]
-		d, ok := done[w.mapping.decode]
+		d, ok := done[w.decode]
 		if !ok {
-			d.payload, d.err = w.mapping.decode.decode(r.sig.Raw)
-			done[w.mapping.decode] = d
+			d.payload, d.err = w.decode.decode(r.sig.Raw)
+			done[w.decode] = d
 			if d.err != nil {
 				r.fail(nil, -1, "decode", CodeFailed, d.err)
 			}

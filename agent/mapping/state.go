@@ -173,7 +173,7 @@ func (s *scope) recall(tag string, maxAge time.Duration) (any, time.Duration, er
 		return nil, 0, errors.New("has not been seen")
 	case !best.Good:
 		return nil, 0, errors.New("is bad")
-	case best.Restored && !(best.Clock && s.sig.Clock.Synchronised):
+	case best.Restored && (!best.Clock || !s.sig.Clock.Synchronised):
 		return nil, 0, errors.New("has an unknown age: it was seen before the agent's start, and a clock was not synchronised")
 	}
 	age := max(s.sig.Arrived.Sub(best.Arrived), 0)

@@ -78,10 +78,10 @@ func (p *topicPattern) match(topic string) (captures map[string]string, ok bool)
 func (p *topicPattern) example(plant string) string {
 	levels := make([]string, len(p.levels))
 	for i, level := range p.levels {
-		switch {
-		case level == "{site}" || level == "{plant}":
+		switch level {
+		case "{site}", "{plant}":
 			levels[i] = plant
-		case level == "+" || level == "#":
+		case "+", "#":
 			levels[i] = "x"
 		default:
 			levels[i] = strings.Trim(level, "{}")

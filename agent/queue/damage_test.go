@@ -57,7 +57,7 @@ func fastDir(t testing.TB) string {
 	if _, err := os.Stat(memory); err != nil {
 		return t.TempDir()
 	}
-	dir, err := os.MkdirTemp(memory, "queue")
+	dir, err := os.MkdirTemp(memory, "queue") //nolint:usetesting // t.TempDir can not be told to use memory
 	if err != nil {
 		return t.TempDir()
 	}

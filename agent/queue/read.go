@@ -81,7 +81,9 @@ func (l *Lane) locate(p Position) (part, bool) {
 	switch last := l.lastSegment(p.Epoch); {
 	case p.Epoch == "":
 	case last >= 0:
-		for start = last; start > 0 && l.segments[start-1].epoch() == p.Epoch; start-- {
+		start = last
+		for start > 0 && l.segments[start-1].epoch() == p.Epoch {
+			start--
 		}
 	default: // its segments are deleted: go on with the first later epoch
 		at := l.state.indexOf(p.Epoch)

@@ -22,6 +22,11 @@ type track struct {
 	pending []*pending // in order of the lane
 }
 
+// newTrack starts behind what is confirmed.
+func newTrack(lane *queue.Lane, name event.Lane, topic string) *track {
+	return &track{lane: lane, topic: topic, name: name, position: lane.Acked()}
+}
+
 type pending struct {
 	position queue.Position
 	done     bool
@@ -50,6 +55,43 @@ func (t *track) done(p *pending) error {
 	last := t.pending[n-1].position
 	t.pending = t.pending[n:]
 	return t.lane.Ack(last)
+}
+
+// handed says how far a lane was handed to its producer, for those that go only while nothing of it waits for that.
+type handed struct {
+	mu       sync.Mutex // guards what follows
+	position queue.Position
+	moved    chan struct{} // closed when position changes next
+}
+
+func newHanded() handed { return handed{moved: make(chan struct{})} }
+
+func (h *handed) set(p queue.Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p == h.position {
+		return
+	}
+	h.position = p
+	close(h.moved)
+	h.moved = make(chan struct{})
+}
+
+// wait returns once all of the lane was handed over.
+func (h *handed) wait(ctx context.Context, lane *queue.Lane) error {
+	for {
+		h.mu.Lock()
+		position, moved := h.position, h.moved
+		h.mu.Unlock()
+		if more, _ := lane.More(position); !more {
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+		}
+	}
 }
 
 // window bounds what is in flight to about a second of the measured rate.

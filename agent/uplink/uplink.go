@@ -1,5 +1,6 @@
-// Package uplink carries what the queue holds to Kafka: unsent urgent records first, by a producer of their own, then
-// lane quality whole and in order, then lane telemetry.
+// Package uplink carries what the queue holds to Kafka: unsent urgent records first, then lane quality whole and in
+// order, then lane telemetry. Each has a producer of its own: a topic that is missing or refused stops what goes to it,
+// and nothing that goes before it.
 //
 // The acked position of a lane moves only over records that the broker confirmed (acks=all, idempotent), without a gap.
 // Any error of a record stops its lane: what is buffered is given up, a new client is made after a back-off, and
@@ -29,6 +30,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
 	"github.com/holdfast-mesh/holdfast/pkg/kafka"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
 
 // Config of the uplink.
@@ -64,6 +66,7 @@ type Uplink struct {
 	log     zerolog.Logger
 	opts    []kgo.Opt
 	metrics *metrics
+	handed  handed // of lane quality
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -78,12 +81,12 @@ type Status struct {
 }
 
 // New returns an uplink for the two lanes. It makes no connection; reg may be nil.
-func New(cfg Config, quality, telemetry *queue.Lane, log zerolog.Logger, reg prometheus.Registerer) (*Uplink, error) {
+func New(cfg Config, quality, signals *queue.Lane, log zerolog.Logger, reg prometheus.Registerer) (*Uplink, error) {
 	opts, err := cfg.Kafka.Options("uplink", log, nil)
 	if err != nil {
 		return nil, err
 	}
-	u := &Uplink{cfg: cfg, quality: quality, signals: telemetry, log: log, metrics: newMetrics(reg)}
+	u := &Uplink{cfg: cfg, quality: quality, signals: signals, log: log, metrics: newMetrics(reg), handed: newHanded()}
 	u.opts = append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.StopProducerOnDataLossDetected(),
@@ -105,7 +108,8 @@ func (u *Uplink) Status() Status {
 func (u *Uplink) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { u.loop(ctx, "urgent", u.sendUrgent) })
-	all.Go(func() { u.loop(ctx, "lanes", u.sendLanes) })
+	all.Go(func() { u.loop(ctx, string(event.LaneQuality), u.sendQuality) })
+	all.Go(func() { u.loop(ctx, string(event.LaneTelemetry), u.sendTelemetry) })
 	all.Go(func() { u.watch(ctx) })
 	all.Wait()
 	return nil
@@ -195,19 +199,39 @@ func (u *Uplink) sendUrgent(ctx context.Context, client *kgo.Client) error {
 	}
 }
 
-// sendLanes sends lane quality in order, and lane telemetry while quality has nothing to send.
-func (u *Uplink) sendLanes(ctx context.Context, client *kgo.Client) error {
+// sendQuality sends lane quality.
+func (u *Uplink) sendQuality(ctx context.Context, client *kgo.Client) error {
+	t := newTrack(u.quality, event.LaneQuality, u.cfg.Kafka.Quality(u.cfg.Plant))
+	u.handed.set(t.position)
+	return u.sendLane(ctx, client, t, func(context.Context) error {
+		u.handed.set(t.position)
+		return nil
+	})
+}
+
+// sendTelemetry sends lane telemetry while lane quality has nothing to send.
+func (u *Uplink) sendTelemetry(ctx context.Context, client *kgo.Client) error {
+	t := newTrack(u.signals, event.LaneTelemetry, u.cfg.Kafka.Telemetry(u.cfg.Plant))
+	return u.sendLane(ctx, client, t, func(ctx context.Context) error { return u.handed.wait(ctx, u.quality) })
+}
+
+// sendLane sends a lane in order. Before is called in front of each page.
+func (u *Uplink) sendLane(ctx context.Context, client *kgo.Client, t *track, before func(context.Context) error) error {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	if err := u.checkPartitions(inner, client, t.topic); err != nil {
+		return u.end(ctx, inner, client, err)
+	}
 	w := newWindow(u.cfg.Now)
-	q := &track{lane: u.quality, topic: u.cfg.Kafka.Quality(u.cfg.Plant), name: event.LaneQuality}
-	s := &track{lane: u.signals, topic: u.cfg.Kafka.Telemetry(u.cfg.Plant), name: event.LaneTelemetry}
-	q.position, s.position = q.lane.Acked(), s.lane.Acked()
 	for {
-		if err := w.room(inner); err != nil {
+		err := before(inner)
+		if err == nil {
+			err = w.room(inner)
+		}
+		if err != nil {
 			return u.end(ctx, inner, client, err)
 		}
-		t, records, err := next(inner, q, s)
+		records, err := t.lane.Next(inner, t.position, pageRecords, pageBytes)
 		if err != nil {
 			return u.end(ctx, inner, client, err)
 		}
@@ -216,6 +240,23 @@ func (u *Uplink) sendLanes(ctx context.Context, client *kgo.Client) error {
 		}
 		t.position = records[len(records)-1].Position()
 	}
+}
+
+// checkPartitions refuses a topic with another partition count than its specification: keys would land elsewhere. One
+// that cannot be read is left to the producer, which waits.
+func (u *Uplink) checkPartitions(ctx context.Context, client *kgo.Client, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	if err := u.check(ctx, client, topic); errors.Is(err, kafka.ErrPartitions) {
+		return err
+	}
+	return nil
+}
+
+// check holds topics against their specification.
+func (u *Uplink) check(ctx context.Context, client *kgo.Client, topics ...string) error {
+	specs := slices.DeleteFunc(u.cfg.Kafka.PlantSpecs(u.cfg.Plant), func(s kafka.Spec) bool { return !slices.Contains(topics, s.Name) })
+	return kafka.Check(ctx, client, specs)
 }
 
 // end tells a stop of the program from a failed record.
@@ -228,28 +269,6 @@ func (u *Uplink) end(ctx, inner context.Context, client *kgo.Client, err error) 
 		return cause
 	}
 	return err
-}
-
-// next returns the next records to send: of quality if it has any, else of telemetry, else of whichever comes first.
-func next(ctx context.Context, q, s *track) (*track, []queue.Record, error) {
-	for {
-		more, qualityChanged := q.lane.More(q.position)
-		if more {
-			records, err := q.lane.Next(ctx, q.position, pageRecords, pageBytes)
-			return q, records, err
-		}
-		more, signalsChanged := s.lane.More(s.position)
-		if more {
-			records, err := s.lane.Next(ctx, s.position, pageRecords, pageBytes)
-			return s, records, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		case <-qualityChanged:
-		case <-signalsChanged:
-		}
-	}
 }
 
 func (u *Uplink) produce(ctx context.Context, client *kgo.Client, t *track, w *window, r *queue.Record, fail context.CancelCauseFunc) {
@@ -305,7 +324,8 @@ func isDataLoss(err error) bool {
 	return ok
 }
 
-// watch asks the broker whether it is there, so that "up" is no memory of better days.
+// watch asks the broker whether it is there and has our topics, so that "up" is no memory of better days and a missing
+// topic shows before anything waits for it.
 func (u *Uplink) watch(ctx context.Context) {
 	client, err := u.client()
 	if err != nil {
@@ -313,22 +333,35 @@ func (u *Uplink) watch(ctx context.Context) {
 		return
 	}
 	defer client.Close()
+	quiet := telemetry.Quiet{Log: u.log, Now: u.cfg.Now}
 	for {
-		ping, cancel := context.WithTimeout(ctx, pingLimit)
-		err := client.Ping(ping)
+		ask, cancel := context.WithTimeout(ctx, pingLimit)
+		err := u.check(ask, client, u.cfg.Kafka.Quality(u.cfg.Plant), u.cfg.Kafka.Telemetry(u.cfg.Plant))
 		cancel()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if err != nil {
-			u.failed(problem.New(problem.KafkaUnreachable, "reach %v: %w", u.cfg.Kafka.Brokers, err), pingEvery)
-		} else {
+		case err == nil:
 			u.worked()
+			quiet.Recovered("topics are as specified")
+		case problem.CodeOf(err) == problem.KafkaTopic:
+			u.worked() // the broker answers; only what goes to that topic waits
+			u.noteError(err)
+			quiet.Failed(err, "what goes to a topic waits")
+		default:
+			u.failed(err, pingEvery)
 		}
 		if !sleep(ctx, pingEvery) {
 			return
 		}
 	}
+}
+
+// noteError shows an error while the link is up.
+func (u *Uplink) noteError(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status.LastError = err.Error()
 }
 
 func (u *Uplink) worked() {

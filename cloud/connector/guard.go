@@ -71,10 +71,10 @@ func NewGuard(s System, cfg GuardConfig) *Guard {
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			switch {
-			case to == gobreaker.StateClosed:
+			switch to {
+			case gobreaker.StateClosed:
 				g.down = time.Time{}
-			case to == gobreaker.StateOpen:
+			case gobreaker.StateOpen:
 				g.opened = cfg.Now()
 				if g.down.IsZero() {
 					g.down = g.opened

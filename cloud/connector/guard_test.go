@@ -57,7 +57,7 @@ func TestGuard_Write_HoldsGoFirst(t *testing.T) {
 		var done sync.WaitGroup
 		write := func(object string, usage event.UsageStatus) {
 			done.Go(func() {
-				g.Write(t.Context(), quality.Effect{Object: object, Kind: quality.LotUsageSet, Usage: usage}, nil)
+				_ = g.Write(t.Context(), quality.Effect{Object: object, Kind: quality.LotUsageSet, Usage: usage}, nil)
 			})
 			synctest.Wait()
 		}

@@ -69,7 +69,7 @@ func (p *Protocol) Run(ctx context.Context) (Ending, error) {
 				return Ending{}, r
 			}
 		}
-		before = print(&view)
+		before = fingerprint(&view)
 		r, err := p.write(ctx, version)
 		if err != nil {
 			return Ending{}, err
@@ -98,8 +98,8 @@ func (p *Protocol) shown() quality.Outcome {
 	return event.AlreadyApplied
 }
 
-// print is what tells whether a write changed anything.
-func print(v *connector.View) string {
+// fingerprint is what tells whether a write changed anything.
+func fingerprint(v *connector.View) string {
 	return fmt.Sprint(v.Exists, v.UsageRaw, v.State, v.Ref.ID, v.Ref.ETag, v.Stock)
 }
 
@@ -112,7 +112,7 @@ func (p *Protocol) unshown(v *connector.View, before string) (r connector.Result
 		return connector.Result{Code: "reference_lost", Message: "the system did not keep the reference " + string(p.Effect.Ref), Ref: v.Ref}, true
 	case p.Effect.Kind.Document() && !p.doubted && p.made.ID == "":
 		return connector.Result{Outcome: event.Unknown, Code: "not_found", Message: "acknowledged, but the record can't be found yet"}, false
-	case p.Effect.Kind.Document(), print(v) == before:
+	case p.Effect.Kind.Document(), fingerprint(v) == before:
 		return connector.Result{Code: "not_done", Message: "acknowledged, but nothing changed"}, true
 	}
 	return connector.Result{}, false

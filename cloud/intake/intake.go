@@ -215,7 +215,11 @@ func (i *Intake) take(ctx context.Context, fetches kgo.Fetches) error {
 func (i *Intake) judge(p place, err error) error {
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		i.halt(p, err)
+		i.halt(p, problem.OffsetRange, err)
+		return nil
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		// The topic was deleted, and perhaps made anew. The others must not wait for it.
+		i.halt(p, problem.KafkaTopic, err)
 		return nil
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -224,16 +228,33 @@ func (i *Intake) judge(p place, err error) error {
 }
 
 // halt says once that a partition stands still.
-func (i *Intake) halt(p place, err error) {
+func (i *Intake) halt(p place, code problem.Code, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.halted[p] {
 		return
 	}
 	i.halted[p] = true
-	err = problem.New(problem.OffsetRange, "%s/%d: offset %d: %w", p.topic, p.partition, i.next[p], err)
+	err = problem.New(code, "%s/%d: offset %d: %w", p.topic, p.partition, i.next[p], err)
 	i.stopped.WithLabelValues(p.topic).Set(1)
 	i.log.Error().Err(err).Str(telemetry.KeyTopic, p.topic).Int32(telemetry.KeyPartition, p.partition).Msg("partition stands still")
+}
+
+// moved notes the stored offset of a partition, which does not stand still.
+func (i *Intake) moved(p place, next int64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.next[p] = next
+	if !i.halted[p] {
+		return
+	}
+	delete(i.halted, p)
+	for other := range i.halted {
+		if other.topic == p.topic {
+			return
+		}
+	}
+	i.stopped.WithLabelValues(p.topic).Set(0)
 }
 
 // apply hands records of one partition to the engine, with the offset behind the last of them.
@@ -262,7 +283,7 @@ func (i *Intake) apply(ctx context.Context, p place, records []*kgo.Record) erro
 	if err := failpoint.Hit("intake.after_apply"); err != nil {
 		return err
 	}
-	i.setNext(p, to)
+	i.moved(p, to)
 	for n := range results {
 		if results[n].Cause != nil && results[n].Outcome != workflow.Waiting {
 			i.log.Warn().Err(results[n].Cause).Str(telemetry.KeyTopic, p.topic).Int32(telemetry.KeyPartition, p.partition).

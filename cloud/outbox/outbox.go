@@ -150,7 +150,7 @@ func (p *Publisher) publish(ctx context.Context) (int, error) {
 	}
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
 		for i := range rows {
-			if err := tx.DropOutbox(rows[i].ID); err != nil {
+			if err := tx.DropOutbox(&rows[i]); err != nil {
 				return err
 			}
 		}

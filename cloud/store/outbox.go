@@ -12,6 +12,7 @@ type OutboxRow struct {
 	ID      int64
 	Topic   string
 	Key     string
+	Changes int64          // of a mark: how often the key changed since the mark was made
 	Message *event.Message // nil for a mark: the state of now is sent
 }
 
@@ -24,9 +25,11 @@ func (t *Tx) PutOutbox(topic string, m event.Message) error {
 	return t.exec(`INSERT INTO outbox (topic, key, headers, value) VALUES (?, ?, ?, ?)`, topic, string(m.Key), headers, m.Value)
 }
 
-// MarkOutbox says that a key of a compacted topic changed. A mark that waits already is enough.
+// MarkOutbox says that a key of a compacted topic changed. A mark that waits already is enough; it counts the change, so
+// that a publisher that has read the state before it does not remove the mark.
 func (t *Tx) MarkOutbox(topic, key string) error {
-	return t.exec(`INSERT INTO outbox (topic, key) VALUES (?, ?) ON CONFLICT (topic, key) WHERE value IS NULL DO NOTHING`, topic, key)
+	return t.exec(`INSERT INTO outbox (topic, key) VALUES (?, ?) ON CONFLICT (topic, key) WHERE value IS NULL
+		DO UPDATE SET changes = outbox.changes + 1`, topic, key)
 }
 
 // Outbox returns at most limit rows, oldest first.
@@ -35,7 +38,7 @@ func (t *Tx) Outbox(limit int) ([]OutboxRow, error) {
 	err := t.each(func(rows *sql.Rows) error {
 		var r OutboxRow
 		var headers, value []byte
-		if err := rows.Scan(&r.ID, &r.Topic, &r.Key, &headers, &value); err != nil {
+		if err := rows.Scan(&r.ID, &r.Topic, &r.Key, &r.Changes, &headers, &value); err != nil {
 			return err
 		}
 		if value != nil {
@@ -47,12 +50,14 @@ func (t *Tx) Outbox(limit int) ([]OutboxRow, error) {
 		}
 		all = append(all, r)
 		return nil
-	}, `SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT ?`, limit)
+	}, `SELECT id, topic, key, changes, headers, value FROM outbox ORDER BY id LIMIT ?`, limit)
 	return all, err
 }
 
-// DropOutbox removes a row that was sent.
-func (t *Tx) DropOutbox(id int64) error { return t.exec(`DELETE FROM outbox WHERE id = ?`, id) }
+// DropOutbox removes a row that was sent, unless its key changed since the row was read.
+func (t *Tx) DropOutbox(r *OutboxRow) error {
+	return t.exec(`DELETE FROM outbox WHERE id = ? AND changes = ?`, r.ID, r.Changes)
+}
 
 // CountOutbox returns how many rows wait.
 func (t *Tx) CountOutbox() (n int64, err error) {

@@ -175,7 +175,7 @@ func (t *turn) release(objects []string) error {
 func (t *turn) again(row *store.DeadletterRow, by, reason string) (Result, error) {
 	in, e, err := inputOf(row)
 	if err != nil {
-		return t.stay(row, problem.New(problem.EventInvalid, "%w", err), row.State)
+		return t.stay(row, err, row.State)
 	}
 	if _, _, known, err := t.tx.InboxHashes(e.ID); err != nil || known {
 		return Result{Outcome: Duplicate}, errors.Join(err, t.close(row, store.Redriven, by, reason, e))
@@ -185,7 +185,7 @@ func (t *turn) again(row *store.DeadletterRow, by, reason string) (Result, error
 		return Result{}, err
 	}
 	if err != nil {
-		state, cause, object := verdict(e, err)
+		state, object, cause := verdict(e, err)
 		row.Object = object
 		return t.stay(row, cause, state)
 	}
@@ -196,17 +196,17 @@ func (t *turn) again(row *store.DeadletterRow, by, reason string) (Result, error
 	return Result{Outcome: Accepted}, t.close(row, store.Redriven, by, reason, e)
 }
 
-// inputOf makes a kept record an input again.
+// inputOf makes a kept record an input again. Its error is a problem.
 func inputOf(row *store.DeadletterRow) (*Input, *event.Event, error) {
 	e, err := event.Decode(row.Message)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, undecoded(&row.Message, err)
 	}
 	in := &Input{Plant: row.Plant, Place: row.Place, Principal: row.Principal, Message: row.Message}
 	if row.Door == "C" {
 		in.Event = e
 	} else if e.Plant != row.Plant {
-		return nil, nil, fmt.Errorf("event %s says plant %q, its topic is that of %q", e.ID, e.Plant, row.Plant)
+		return nil, nil, problem.New(problem.EventForeign, "event %s says plant %q, its topic is that of %q", e.ID, e.Plant, row.Plant)
 	}
 	return in, e, nil
 }

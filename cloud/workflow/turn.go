@@ -47,10 +47,8 @@ func decode(in *Input) decodedInput {
 		m.Header(event.HeaderLane), m.Header(event.HeaderSeq)) // a record without a valid origin has none
 	e, err := event.Decode(*m)
 	switch {
-	case errors.Is(err, event.ErrUnknownType):
-		d.err = problem.New(problem.EventUnknown, "record %s: %w", m.Header(event.HeaderID), err)
 	case err != nil:
-		d.err = problem.New(problem.EventInvalid, "record %s: %w", m.Header(event.HeaderID), err)
+		d.err = undecoded(m, err)
 	case e.Plant != in.Plant:
 		d.err = problem.New(problem.EventForeign, "event %s says plant %q, its topic is that of %q", e.ID, e.Plant, in.Plant)
 	case e.Origin.Agent == "":
@@ -59,6 +57,15 @@ func decode(in *Input) decodedInput {
 		d.event = e
 	}
 	return d
+}
+
+// undecoded names why a record was not understood: an upgrade helps where its type is not known yet.
+func undecoded(m *event.Message, err error) error {
+	code := problem.EventInvalid
+	if errors.Is(err, event.ErrUnknownType) {
+		code = problem.EventUnknown
+	}
+	return problem.New(code, "record %s: %w", m.Header(event.HeaderID), err)
 }
 
 // door returns P for the plant's door, C for the cloud's.
@@ -75,7 +82,8 @@ func (t *turn) take(in *Input, d decodedInput) (Result, error) {
 		return Result{Outcome: Refused, Cause: problem.Wrap(problem.EventInvalid, d.err)}, nil
 	}
 	var fork error
-	if d.origin.Agent != "" && !errors.Is(d.err, errForeign) {
+	// The origin of a record that claims another plant proves nothing.
+	if d.origin.Agent != "" && problem.CodeOf(d.err) != problem.EventForeign {
 		var err error
 		if fork, err = t.register(in.Plant, d.origin); err != nil {
 			return Result{}, err
@@ -102,9 +110,6 @@ func (t *turn) take(in *Input, d decodedInput) (Result, error) {
 	}
 	return t.apply(in, d.event)
 }
-
-// errForeign matches the problem of a record that claims another plant: its origin proves nothing.
-var errForeign = &problem.Problem{Code: problem.EventForeign}
 
 // duplicate finds an event that was accepted, or that waits, under the same id.
 func (t *turn) duplicate(in *Input, e *event.Event) (Result, bool, error) {
@@ -184,7 +189,7 @@ func (t *turn) apply(in *Input, e *event.Event) (Result, error) {
 	if errors.Is(err, errDatabase) {
 		return Result{}, err
 	}
-	state, cause, object := verdict(e, err)
+	state, object, cause := verdict(e, err)
 	switch state {
 	case store.Waiting:
 		return t.wait(in, e, cause, object)
@@ -195,14 +200,14 @@ func (t *turn) apply(in *Input, e *event.Event) (Result, error) {
 }
 
 // verdict says what an error of package quality makes of an event: it waits for an object, is refused, or parks its key.
-func verdict(e *event.Event, err error) (state store.DeadletterState, cause error, object string) {
+func verdict(e *event.Event, err error) (state store.DeadletterState, object string, cause error) {
 	if wait, ok := errors.AsType[*quality.Wait](err); ok {
-		return store.Waiting, problem.New(problem.EventWaiting, "event %s: %w", e.ID, wait), wait.Object
+		return store.Waiting, wait.Object, problem.New(problem.EventWaiting, "event %s: %w", e.ID, wait)
 	}
 	if refusal, ok := errors.AsType[*quality.Refusal](err); ok {
-		return store.Dead, problem.New(problem.RuleRefused, "%w", refusal), ""
+		return store.Dead, "", problem.New(problem.RuleRefused, "%w", refusal)
 	}
-	return store.Parked, problem.New(problem.EventPoison, "event %s: %w", e.ID, err), ""
+	return store.Parked, "", problem.New(problem.EventPoison, "event %s: %w", e.ID, err)
 }
 
 // accept stores an event and what follows from it.

@@ -165,28 +165,63 @@ func (c *Config) Ensure(ctx context.Context, specs []Spec, log zerolog.Logger) e
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
+	details, err := list(ctx, admin, specs)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, s := range specs {
+		err := s.judge(details)
+		if errors.Is(err, errMissing) && c.CreateTopics {
+			err = createTopic(ctx, admin, s)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// ErrPartitions is in the error of [Config.Ensure] and [Check] for a topic with another partition count than its
+// specification.
+var ErrPartitions = errors.New("has another partition count than its specification")
+
+var errMissing = errors.New("is missing")
+
+// Check refuses topics that are missing, and those with another partition count than their specification. It makes none.
+func Check(ctx context.Context, client *kgo.Client, specs []Spec) error {
+	details, err := list(ctx, kadm.NewClient(client), specs)
+	if err != nil {
+		return err
+	}
+	for _, s := range specs {
+		if err := s.judge(details); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func list(ctx context.Context, admin *kadm.Client, specs []Spec) (kadm.TopicDetails, error) {
 	names := make([]string, len(specs))
 	for i, s := range specs {
 		names[i] = s.Name
 	}
 	details, err := admin.ListTopics(ctx, names...)
 	if err != nil {
-		return problem.New(problem.KafkaUnreachable, "list topics: %w", err)
+		return nil, problem.New(problem.KafkaUnreachable, "list topics: %w", err)
 	}
-	var errs []error
-	for _, s := range specs {
-		d, found := details[s.Name]
-		found = found && d.Err == nil
-		switch {
-		case found && len(d.Partitions) != int(s.Partitions):
-			errs = append(errs, problem.New(problem.KafkaTopic, "topic %s has %d partitions, its specification says %d", s.Name, len(d.Partitions), s.Partitions))
-		case !found && !c.CreateTopics:
-			errs = append(errs, problem.New(problem.KafkaTopic, "topic %s is missing", s.Name))
-		case !found:
-			errs = append(errs, createTopic(ctx, admin, s))
-		}
+	return details, nil
+}
+
+// judge compares a topic with its specification.
+func (s *Spec) judge(details kadm.TopicDetails) error {
+	d, found := details[s.Name]
+	switch {
+	case !found || d.Err != nil:
+		return problem.New(problem.KafkaTopic, "topic %s %w", s.Name, errMissing)
+	case len(d.Partitions) != int(s.Partitions):
+		return problem.New(problem.KafkaTopic, "topic %s %w: it has %d partitions, not %d", s.Name, ErrPartitions, len(d.Partitions), s.Partitions)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func createTopic(ctx context.Context, admin *kadm.Client, s Spec) error {

@@ -187,6 +187,7 @@ CREATE TABLE outbox (
   id      INTEGER PRIMARY KEY AUTOINCREMENT,
   topic   TEXT NOT NULL,
   key     TEXT NOT NULL,
+  changes BIGINT NOT NULL DEFAULT 1,
   headers BLOB,
   value   BLOB
 );
