@@ -32,7 +32,7 @@ func quantile(d []time.Duration, q float64) time.Duration {
 // TestF17_HoldToERPBlockOnline measures from the press's source time to the first line of the ERP's book after which
 // nothing of the batch is free.
 func TestF17_HoldToERPBlockOnline(t *testing.T) {
-	const holds, perSecond = 1000, 25
+	const holds, perSecond = 1000, 40
 	s := start(t, stack.Config{Rate: 1000})
 	p := publisher(t, s, "press")
 	failed := make([]time.Time, holds)

@@ -95,6 +95,16 @@ func (s *Set) Clear() {
 	s.active = nil
 }
 
+// Acted returns how often the faults in force have acted.
+func (s *Set) Acted() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.active {
+		n += c.acted
+	}
+	return n
+}
+
 // take returns the first fault that acts on the request, or none.
 func (s *Set) take(r *http.Request) (Fault, bool) {
 	s.mu.Lock()

@@ -53,20 +53,20 @@ func (f *filter) matches(row map[string]any) bool {
 	case "or":
 		return f.left.matches(row) || f.right.matches(row)
 	}
-	c, comparable := compare(row[f.name], f.value)
+	c, fits := compare(row[f.name], f.value)
 	switch f.op {
 	case "eq":
-		return comparable && c == 0
+		return fits && c == 0
 	case "ne":
-		return !comparable || c != 0
+		return !fits || c != 0
 	case "gt":
-		return comparable && c > 0
+		return fits && c > 0
 	case "ge":
-		return comparable && c >= 0
+		return fits && c >= 0
 	case "lt":
-		return comparable && c < 0
+		return fits && c < 0
 	}
-	return comparable && c <= 0
+	return fits && c <= 0
 }
 
 // compare orders two values of one type; a missing one equals only another missing one, and stands before all others.
