@@ -139,7 +139,7 @@ func (c *Config) check(doc *config.Document) {
 const mostKeepSent = 10 * 365 * 24 * time.Hour
 
 // leastDisk gives each lane room for some segments.
-const leastDisk = 16 * config.MiB
+const leastDisk = 32 * config.MiB
 
 func (c *Config) checkSources(doc *config.Document) {
 	seen := map[string]bool{}

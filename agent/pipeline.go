@@ -243,7 +243,8 @@ func (p *pipeline) put(ctx context.Context, b *batch) error {
 	if len(b.quality) == 0 && len(b.cursors) == 0 {
 		return nil
 	}
-	return p.putQuality(ctx, queue.Batch{Records: b.quality, Cursors: b.cursors})
+	// Positions alone take the place of older ones: telemetry must not wait for room in lane quality.
+	return p.putQuality(ctx, queue.Batch{Records: b.quality, Cursors: b.cursors, UseReserve: len(b.quality) == 0})
 }
 
 // putQuality waits for room: lane quality is never shed.

@@ -405,8 +405,8 @@ func (r *run) tree(w *work, i int, row any, slots []slot) map[string]any {
 }
 
 func (r *run) key(w *work, i int, row any) []string {
-	parts := make([]string, len(w.mapping.key))
-	for j, prog := range w.mapping.key {
+	parts := make([]string, len(w.key))
+	for j, prog := range w.key {
 		v, err := r.eval(w, row, prog)
 		if err == nil {
 			parts[j], err = keyPart(v)
@@ -439,10 +439,10 @@ func keyPart(v any) (string, error) {
 
 // raw returns the text that the event's provenance carries; "" = the payload, if it is the one row.
 func (r *run) raw(w *work, i int, row any) string {
-	if w.mapping.raw == nil {
+	if w.raw == nil {
 		return ""
 	}
-	v, err := r.eval(w, row, w.mapping.raw)
+	v, err := r.eval(w, row, w.raw)
 	if err == nil {
 		v, err = textOf(v)
 	}

@@ -38,12 +38,8 @@ type Batch struct {
 // Kind says what a signal is.
 type Kind string
 
-// Kinds of signals.
-const (
-	KindValue   Kind = "value"
-	KindRecord  Kind = "record"
-	KindMessage Kind = "message"
-)
+// KindMessage is a whole message; further kinds come with their sources.
+const KindMessage Kind = "message"
 
 // Quality is the severity of a signal's status.
 type Quality string

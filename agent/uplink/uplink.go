@@ -164,7 +164,25 @@ func (u *Uplink) with(ctx context.Context, send func(context.Context, *kgo.Clien
 		return err
 	}
 	defer client.Close()
+	var guard sync.WaitGroup
+	defer guard.Wait()
+	sending, sent := context.WithCancel(context.WithoutCancel(ctx))
+	defer sent()
+	guard.Go(func() { closeLate(ctx, sending, client) })
 	return send(ctx, client)
+}
+
+// closeLate closes the client a while after the program was asked to stop: a record that waits for room in a full
+// producer has a context that never ends, so nothing else lets its sender go.
+func closeLate(ctx, sending context.Context, client *kgo.Client) {
+	select {
+	case <-sending.Done():
+		return
+	case <-ctx.Done():
+	}
+	if sleep(sending, flushLimit) {
+		client.Close()
+	}
 }
 
 // flush gives what is in flight a last chance when the program stops.
@@ -188,8 +206,8 @@ func (u *Uplink) sendUrgent(ctx context.Context, client *kgo.Client) error {
 			position := records[i].Position()
 			client.Produce(context.WithoutCancel(ctx), u.record(topic, &records[i]), func(_ *kgo.Record, err error) {
 				if err != nil {
+					stop(classify(topic, err)) // first: the client that failed must not get the record back
 					u.quality.RetryUrgent(position)
-					stop(classify(topic, err))
 					return
 				}
 				u.quality.AckUrgent(position)

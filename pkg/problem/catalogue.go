@@ -76,7 +76,7 @@ const (
 // catalogue has one page per code.
 var catalogue = map[Code]Page{
 	ConfigSyntax:     {"configuration is not YAML", "nothing was started or changed", "correct the place named, then run check-config"},
-	ConfigMissing:    {"a required key is missing", "nothing was started or changed", "add the key; config schema lists every key with its default"},
+	ConfigMissing:    {"a required key is missing", "nothing was started or changed", "add the key named, then run check-config"},
 	ConfigUnknownKey: {"a key that does not exist", "nothing was started or changed, so that a typing error cannot switch a setting off in silence", "correct or remove the key, then run check-config"},
 	ConfigValue:      {"a value outside its range", "nothing was started or changed", "correct the value at the place named, then run check-config"},
 	ConfigDuplicate:  {"an id used twice", "nothing was started or changed", "give each source, mapping and system an id of its own"},
@@ -89,7 +89,7 @@ var catalogue = map[Code]Page{
 
 	KafkaUnreachable: {"Kafka cannot be reached", "events stay in the queue on disk, holds are kept locally", "check the link and the broker's address; sending goes on by itself when the link is back"},
 	KafkaRefused:     {"Kafka refuses our identity or rights", "events stay in the queue on disk", "give the principal Write and Describe on its own topics, by literal name"},
-	KafkaTopic:       {"a topic is missing or has another partition count than its specification", "what belongs to this topic waits; nothing is lost", "create the topic as topics plan states; partition counts never change"},
+	KafkaTopic:       {"a topic is missing or has another partition count than its specification", "what belongs to this topic waits; nothing is lost", "create the topic with the partitions named, or let the cloud do it by kafka.create_topics; partition counts never change"},
 	KafkaDataLoss:    {"Kafka reports lost or reordered records", "sending starts anew behind the last confirmed record; duplicates are removed in the cloud", "look for an unclean leader election on the broker"},
 	TLSFailed:        {"a TLS connection was refused", "the link stays down; events stay in the queue on disk", "check the certificate named, its issuer, and this host's clock"},
 	APIUnreachable:   {"the agent or the API does not answer", "nothing was read or changed", "check that the program runs and that address and token file are right"},
@@ -108,7 +108,7 @@ var catalogue = map[Code]Page{
 	QueueDamaged: {"a queue file is damaged", "the file was set aside and what could be read was saved; the missing range is recorded as a loss", "keep the file named for analysis and check the disk"},
 	QueueVersion: {"the queue was written by a newer version", "nothing was opened or changed", "install that version or a newer one"},
 	QueueCommit:  {"a commit to the queue failed", "whether the records are stored is unknown, so nothing is acknowledged and the program stops; its supervisor starts it again", "check the volume named"},
-	EpochFork:    {"two gateways continue the same queue", "records of the loser are quarantined, its urgent ones apply", "decide with agents epoch which gateway is the right one, and retire the other"},
+	EpochFork:    {"two gateways continue the same queue", "records of the loser are quarantined, its urgent ones apply", "find out which gateway is the right one and stop the other"},
 
 	EventInvalid:    {"an event does not fit its schema", "it is in quarantine with its raw bytes; a hold of kind system stands where it was urgent", "correct the mapping or the sender, then redrive it"},
 	EventForeign:    {"an event claims another plant than its topic", "it is in quarantine and changed nothing", "find out who wrote to the topic; check its ACL"},

@@ -31,7 +31,6 @@ func pins() map[string]string {
 		"github.com/twmb/franz-go/plugin/kprom":    "v1.5.0",
 		"go.etcd.io/bbolt":                         "v1.5.0", // opens a truncated file without an error
 		"go.uber.org/goleak":                       "v1.3.0",
-		"golang.org/x/sync":                        "v0.24.0",
 		"golang.org/x/time":                        "v0.16.0",
 		"modernc.org/sqlite":                       "v1.55.0",
 		"pgregory.net/rapid":                       "v1.3.0",

@@ -1,0 +1,313 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/holdfast-mesh/holdfast/agent/mapping"
+	"github.com/holdfast-mesh/holdfast/agent/queue"
+	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+const pipelineEpoch = "0123456789abcdef0123456789abcdef"
+
+// line is a pipeline over two lanes of its own, without an agent around it.
+type line struct {
+	*pipeline
+	t        *testing.T
+	registry *prometheus.Registry
+}
+
+func newLine(t *testing.T, quota int64) *line {
+	t.Helper()
+	cfg, mapper, err := Load("testdata/press.good.yaml", noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(cfg, mapper, zerolog.Nop())
+	a.quality, a.signals = pipelineLane(t, t.TempDir(), event.LaneQuality, quota), pipelineLane(t, t.TempDir(), event.LaneTelemetry, quota)
+	return &line{pipeline: newPipeline(a), t: t, registry: a.registry}
+}
+
+func pipelineLane(t *testing.T, dir string, name event.Lane, quota int64) *queue.Lane {
+	t.Helper()
+	cfg := queue.Config{Dir: dir, Name: string(name), Quota: quota, AllowTmpfs: true}
+	if name == event.LaneQuality {
+		cfg.Reserve = 1 << 20
+	}
+	l, err := queue.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("close lane: %v", err)
+		}
+	})
+	if err := l.Begin(pipelineEpoch, string(event.NoPrev)); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// pressMessage is what the press sends.
+func pressMessage(record, value string) source.Signal {
+	payload := fmt.Sprintf(`{"record":%q,"rev":1,"lot":"L-88213","material":"MAT-100","inspection":"INS-7731","characteristic":"torque","sample":4,`+
+		`"value":%q,"unit":"N.m","lsl":"40","usl":"50","safety":true,"at":"2026-11-24T06:30:00.125Z"}`, record, value)
+	return source.Signal{
+		Source: "press", System: "mes1", Transport: "mqtt", Ref: "acme/p1/stamping/press4/result", Kind: source.KindMessage, Raw: []byte(payload),
+		Quality: source.Uncertain, Arrived: time.Now(), Clock: source.ClockState{Synchronised: true},
+	}
+}
+
+func (l *line) mustEmit(b source.Batch) {
+	l.t.Helper()
+	b.Source = "press"
+	if err := l.emit(l.t.Context(), b); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// types returns the types of a lane's records in order.
+func (l *line) types(lane *queue.Lane) (all []string) {
+	l.t.Helper()
+	if err := lane.Scan(l.t.Context(), queue.Range{}, func(r queue.Record) error {
+		for _, h := range r.Headers {
+			if h.Key == event.HeaderType {
+				all = append(all, string(h.Value))
+			}
+		}
+		return nil
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+	return all
+}
+
+func (l *line) counter(name string) (sum float64) {
+	l.t.Helper()
+	families, err := l.registry.Gather()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+const (
+	recorded    = string(event.TypeCharacteristicRecorded)
+	unsafe      = string(event.TypeSafetyFailed)
+	quarantined = string(event.TypeRecordQuarantined)
+	gapped      = string(event.TypeGapRecorded)
+)
+
+func (l *line) want(types ...string) {
+	l.t.Helper()
+	if got := l.types(l.quality); strings.Join(got, " ") != strings.Join(types, " ") {
+		l.t.Errorf("lane quality holds %v, want %v", got, types)
+	}
+}
+
+func TestPipeline_Emit(t *testing.T) {
+	t.Run("one message is its events, durable with the cursor", func(t *testing.T) {
+		l := newLine(t, 64<<20)
+		l.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "61.2")}, Cursor: []byte("7")})
+		l.want(recorded, unsafe)
+		if got := string(l.quality.Cursors()["press"]); got != "7" {
+			t.Errorf("cursor is %q", got)
+		}
+		if n := l.quality.Stat().Urgent; n != 1 {
+			t.Errorf("%d records are urgent", n)
+		}
+	})
+	t.Run("a redelivered message is counted, not stored", func(t *testing.T) {
+		l := newLine(t, 64<<20)
+		for range 3 {
+			l.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "45.1")}})
+		}
+		l.want(recorded)
+		if n := l.counter("holdfast_agent_repeated_events_total"); n != 2 {
+			t.Errorf("%v are counted", n)
+		}
+	})
+	t.Run("the same record with another value goes on: the cloud judges it", func(t *testing.T) {
+		l := newLine(t, 64<<20)
+		l.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "45.1")}})
+		l.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "45.2")}})
+		l.want(recorded, recorded)
+	})
+	t.Run("a message that is not understood does not stop the batch", func(t *testing.T) {
+		l := newLine(t, 64<<20)
+		l.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "45.1"), pressMessage("2", "n/a"), pressMessage("3", "45.3")}})
+		l.want(recorded, quarantined, recorded)
+		if got := l.quarantined(); len(got) != 1 || got[0].Source != "press" {
+			t.Errorf("status shows %+v", got)
+		}
+	})
+	t.Run("a gap is an event of lane quality", func(t *testing.T) {
+		l := newLine(t, 64<<20)
+		from := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+		l.mustEmit(source.Batch{Gaps: []source.Gap{{Item: "torque", From: from, To: from.Add(time.Minute), Reason: string(event.GapDisconnect)}}})
+		l.want(gapped)
+	})
+	t.Run("nothing read leaves nothing", func(t *testing.T) {
+		l := newLine(t, 64<<20)
+		l.mustEmit(source.Batch{})
+		l.want()
+	})
+}
+
+// TestPipeline_Take gives events that can't be encoded: their payload is in quarantine, once.
+func TestPipeline_Take(t *testing.T) {
+	l := newLine(t, 64<<20)
+	sig := pressMessage("1", "45.1")
+	bad := func() *event.Event {
+		return &event.Event{ID: "no id", Source: "/p1/mes1", Time: time.Now(), Plant: "p1", Data: &event.CharacteristicRecorded{}}
+	}
+	var out batch
+	if err := l.take(&out, l.feed("press"), &sig, mapping.Result{Events: []*event.Event{bad(), bad()}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.put(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	l.want(quarantined)
+}
+
+func TestPipeline_Rebuild(t *testing.T) {
+	l := newLine(t, 64<<20)
+	l.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "45.1")}})
+	again := &line{pipeline: &pipeline{
+		plant: l.plant, agent: l.agent, mapper: l.mapper, quality: l.quality, signals: l.signals, now: l.now, log: l.log, metrics: l.metrics,
+		feeds: map[string]*feed{},
+	}, t: t, registry: l.registry}
+	if err := again.rebuild(); err != nil {
+		t.Fatal(err)
+	}
+	again.mustEmit(source.Batch{Signals: []source.Signal{pressMessage("1", "45.1"), pressMessage("2", "45.1")}})
+	again.want(recorded, recorded)
+}
+
+func TestRecent(t *testing.T) {
+	var r recent
+	id := func(n int) event.ID { return event.ID(fmt.Sprint(n)) }
+	for n := range recentIDs + 10 {
+		r.add(id(n), "raw")
+		r.add(id(n), "raw")
+	}
+	for _, c := range []struct {
+		name string
+		n    int
+		raw  event.Hash
+		want bool
+	}{
+		{"the newest", recentIDs + 9, "raw", true},
+		{"the oldest that is kept", 10, "raw", true},
+		{"one that made room", 9, "raw", false},
+		{"the same id from other bytes", 100, "other", false},
+		{"no bytes are no reading", 100, "", false},
+	} {
+		if got := r.has(id(c.n), c.raw); got != c.want {
+			t.Errorf("%s: got %t", c.name, got)
+		}
+	}
+	if len(r.set) != recentIDs || len(r.ring) != recentIDs {
+		t.Errorf("%d and %d are kept", len(r.set), len(r.ring))
+	}
+}
+
+func bulk(n int) queue.Batch {
+	return queue.Batch{Records: []queue.Record{{ID: fmt.Sprint("bulk-", n), At: time.Now(), Value: make([]byte, 32<<10)}}}
+}
+
+// TestPipeline_PutQuality fills the lane: a source waits, nothing is shed, and goes on when there is room.
+func TestPipeline_PutQuality(t *testing.T) {
+	l := newLine(t, 2<<20)
+	ctx, cancel := context.WithCancel(t.Context())
+	stored, ended := 0, make(chan error, 1)
+	go func() {
+		for {
+			if err := l.putQuality(ctx, bulk(stored)); err != nil {
+				ended <- err
+				return
+			}
+			stored++
+		}
+	}()
+	deadline := time.After(patience)
+	for l.counter("holdfast_agent_queue_full_waits_total") == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("a full lane gives %v", err)
+		case <-deadline:
+			t.Fatal("the lane does not fill")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	_, full := l.quality.Last()
+	if err := l.quality.Ack(queue.Position{Epoch: pipelineEpoch, Seq: full}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, now := l.quality.Last(); now > full {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("it does not go on with room")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+	if got := l.quality.Stat(); got.Shed != 0 {
+		t.Errorf("%d records of lane quality were shed", got.Shed)
+	}
+}
+
+// TestPipeline_PutSignals overfills the lane: the oldest go, and each shed interval is an event before it is gone.
+func TestPipeline_PutSignals(t *testing.T) {
+	l := newLine(t, 2<<20)
+	for n := 0; l.signals.Stat().Shed == 0 || n < 200; n++ {
+		if n == 2000 {
+			t.Fatal("nothing is shed")
+		}
+		if err := l.putSignals(t.Context(), bulk(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, count := int64(1), int64(0)
+	if err := l.quality.Scan(t.Context(), queue.Range{}, func(r queue.Record) error {
+		d, err := event.DecodeData(event.TypeLossRecorded, r.Value)
+		if err != nil {
+			return err
+		}
+		loss := d.(*event.LossRecorded)
+		if loss.FromSeq != next || loss.Cause != event.LossShed || loss.Lane != event.LaneTelemetry || loss.Epoch != pipelineEpoch {
+			t.Errorf("loss is %+v, want one from %d", loss, next)
+		}
+		next, count = loss.ToSeq+1, count+loss.Count
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if shed := l.signals.Stat().Shed; count != int64(shed) || next != int64(shed)+1 {
+		t.Errorf("losses name %d records up to %d, %d were shed", count, next-1, shed)
+	}
+}
