@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,6 +19,7 @@ type attempt struct {
 	dispatcher *Dispatcher
 	row        *store.EffectRow
 	system     connector.System
+	protocol   *Protocol
 	own        event.UsageStatus // what our rules alone ask for, as of the last decision
 }
 
@@ -32,6 +34,7 @@ func (a *attempt) run(ctx context.Context) error {
 		ctx = connector.First(ctx)
 	}
 	p := &Protocol{System: a.system, Effect: a.effect(), Mark: a.mark, Wrote: a.row.Wrote, Decide: a.decideRecord}
+	a.protocol = p
 	if a.row.Kind == quality.LotUsageSet {
 		p.Decide = a.decideUsage
 	}
@@ -57,13 +60,14 @@ func (a *attempt) effect() quality.Effect {
 	return e
 }
 
-// decideUsage works out what the system should enforce for the lot, from the state of now.
+// decideUsage works out what the system should enforce for the lot, from the state of now. Whether what is seen may be
+// ours is the protocol's to say: the row was marked before a write that the system then refused for someone's change.
 func (a *attempt) decideUsage(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error) {
 	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
 	if err != nil {
 		return e, err
 	}
-	e.Usage = facts.Wanted(quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.row.Wrote})
+	e.Usage = facts.Wanted(quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.protocol.Wrote})
 	a.own = quality.OwnUsage(&facts.Lot, facts.Open)
 	return e, nil
 }
@@ -83,9 +87,16 @@ func (a *attempt) decideRecord(ctx context.Context, e quality.Effect, _ *connect
 	return e, err
 }
 
-// mark records, before a write may leave, that one may have happened.
+// errNeverFound is returned in front of a write of a document that was written often enough and is still not there.
+var errNeverFound = errors.New("was written and never found")
+
+// mark records, before a write may leave, that one may have happened. It comes after the look-up, so it is also where a
+// document that never shows up is given to a person.
 func (a *attempt) mark(ctx context.Context) error {
 	cfg := &a.dispatcher.cfg
+	if a.row.Kind.Document() && a.row.Wrote && a.row.Attempts >= MostUnknown {
+		return errNeverFound
+	}
 	var ours bool
 	err := a.dispatcher.store.Update(ctx, func(tx *store.Tx) (err error) {
 		ours, err = tx.MarkWrite(a.row.ID, a.row.Owner, cfg.Now().Add(cfg.Lease))

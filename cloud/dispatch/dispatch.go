@@ -60,6 +60,8 @@ type Dispatcher struct {
 	log     zerolog.Logger
 	metrics *metrics
 
+	claims int64 // made so far; touched by Run alone
+
 	wake chan struct{} // a worker became free
 	mu   sync.Mutex    // guards busy
 	busy int
@@ -153,8 +155,12 @@ func (d *Dispatcher) claim(ctx context.Context) (rows []store.EffectRow, sleep t
 		systems = append(systems, id)
 	}
 	slices.Sort(systems)
+	// Each claim has a name of its own: an attempt that outlived its lease must not pass for the one that came after it in
+	// the same process.
+	d.claims++
+	owner := d.cfg.Owner + "/" + strconv.FormatInt(d.claims, 10)
 	err = d.store.Update(ctx, func(tx *store.Tx) (err error) {
-		rows, err = tx.ClaimEffects(d.cfg.Owner, systems, free, now, d.cfg.Lease)
+		rows, err = tx.ClaimEffects(owner, systems, free, now, d.cfg.Lease)
 		return err
 	})
 	return rows, longestSleep, err
@@ -175,10 +181,10 @@ func (d *Dispatcher) attempt(ctx context.Context, row *store.EffectRow) {
 	if !errors.As(err, &r) {
 		r = connector.Result{Outcome: event.RetryLater, Code: string(problem.CodeOf(err)), Message: err.Error()}
 	}
-	if r.Outcome == event.Unknown && row.Kind.Document() && row.Tries+1 >= MostUnknown {
+	if errors.Is(err, errNeverFound) {
 		err = a.settle(ctx, workflow.Settlement{
-			Outcome: event.Rejected, Wanted: string(row.Kind), Code: string(problem.EffectUnknown),
-			Message: "tried " + strconv.FormatInt(row.Tries+1, 10) + " times and never found: " + r.Error(), Wrote: row.Wrote,
+			Outcome: event.Rejected, Wanted: string(row.Kind), Code: string(problem.EffectUnknown), Wrote: true,
+			Message: "written " + strconv.FormatInt(row.Attempts, 10) + " times and never found; the last answer was " + row.Message,
 		})
 		if err == nil {
 			return

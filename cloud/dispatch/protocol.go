@@ -17,8 +17,8 @@ const (
 	conflictsInARow = 5
 )
 
-// MostUnknown is how often a document whose writes end as unknown, and that is never found, is tried before a person
-// decides. State effects go on: repeating them does no harm.
+// MostUnknown is how often a document is written whose write may have happened, and that no look-up finds, before a
+// person decides. State effects go on: repeating them does no harm.
 const MostUnknown = 8
 
 // Protocol is the one way in which an effect is written: look up by our reference, read with version, decide again,

@@ -130,9 +130,23 @@ func (i *Intake) forget(_ context.Context, _ *kgo.Client, gone map[string][]int3
 	for topic, partitions := range gone {
 		for _, partition := range partitions {
 			delete(i.next, place{topic, partition})
-			delete(i.halted, place{topic, partition})
+			i.resumed(place{topic, partition})
 		}
 	}
+}
+
+// resumed takes back that a partition stands still; mu is held.
+func (i *Intake) resumed(p place) {
+	if !i.halted[p] {
+		return
+	}
+	delete(i.halted, p)
+	for other := range i.halted {
+		if other.topic == p.topic {
+			return
+		}
+	}
+	i.stopped.WithLabelValues(p.topic).Set(0)
 }
 
 // Run polls until ctx ends, then leaves the group. It returns an error only where going on could do harm; trouble with
@@ -245,16 +259,7 @@ func (i *Intake) moved(p place, next int64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.next[p] = next
-	if !i.halted[p] {
-		return
-	}
-	delete(i.halted, p)
-	for other := range i.halted {
-		if other.topic == p.topic {
-			return
-		}
-	}
-	i.stopped.WithLabelValues(p.topic).Set(0)
+	i.resumed(p)
 }
 
 // apply hands records of one partition to the engine, with the offset behind the last of them.
@@ -300,6 +305,3 @@ func message(r *kgo.Record) event.Message {
 	}
 	return m
 }
-
-// Ready returns why the intake is not ready; nothing if it is.
-func (i *Intake) Ready(ctx context.Context) error { return i.client.Ping(ctx) }

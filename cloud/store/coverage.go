@@ -111,12 +111,13 @@ func (r Ranges) Missing(last int64) Ranges {
 	var missing Ranges
 	next := int64(1)
 	for _, x := range r {
+		if next > last {
+			break
+		}
 		if x.From > next {
 			missing = append(missing, Range{next, min(x.From-1, last)})
 		}
-		if next = max(next, x.To+1); next > last {
-			return missing
-		}
+		next = max(next, x.To+1)
 	}
 	if next <= last {
 		missing = append(missing, Range{next, last})

@@ -159,6 +159,12 @@ func (t *Tx) DeadletterOfEvent(id event.ID) (r DeadletterRow, ok bool, err error
 	return rows[0], true, nil
 }
 
+// QuarantinedBefore tells whether the same bytes under the same event id are in quarantine already.
+func (t *Tx) QuarantinedBefore(id event.ID, value []byte) (known bool, err error) {
+	err = t.row(`SELECT EXISTS (SELECT 1 FROM deadletter WHERE event_id = ? AND state = 'quarantined' AND value = ?)`, id, value).Scan(&known)
+	return known, err
+}
+
 // ParkedKeys returns all keys that have parked records.
 func (t *Tx) ParkedKeys() (map[string]bool, error) {
 	keys := map[string]bool{}

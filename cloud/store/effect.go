@@ -75,14 +75,11 @@ func (t *Tx) effects(query string, args ...any) ([]EffectRow, error) {
 // WantEffect makes an effect due. A state effect that exists gets the new generation; a document effect that exists is
 // left alone, since its fact asks once.
 func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, now time.Time) error {
-	id, serial := i.CommandID, i.System+"|"+i.Object
+	id := i.CommandID
 	command := i.CommandID
 	if !i.Kind.Document() {
 		id = strings.Join([]string{string(i.Kind), i.System, i.Object}, "|")
 		command = quality.CommandID("w2", i.Object, "usage", generation)
-	}
-	if i.Kind == quality.LotUsageSet || i.Kind == quality.StockTransfer {
-		serial = string(i.Lot) // all that changes a lot's usage is done one after the other
 	}
 	priority := 1
 	if i.Urgent {
@@ -101,7 +98,16 @@ func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, 
 			cause = excluded.cause, correlation = excluded.correlation`
 	}
 	at := text(now)
-	return t.exec(query, id, i.Kind, i.System, i.Object, i.Lot, command, generation, priority, at, at, cause.ID, cause.Correlation, serial)
+	return t.exec(query, id, i.Kind, i.System, i.Object, i.Lot, command, generation, priority, at, at, cause.ID, cause.Correlation,
+		serial(i.Kind, i.System, i.Object, i.Lot))
+}
+
+// serial names what is done one after the other: all that changes a lot's usage, else what concerns an object of a system.
+func serial(kind quality.Kind, system, object string, lot event.LotKey) string {
+	if kind == quality.LotUsageSet || kind == quality.StockTransfer {
+		return string(lot)
+	}
+	return system + "|" + object
 }
 
 // ClaimEffects gives at most limit due effects of the systems to owner until the lease ends, urgent ones first. Of effects
@@ -121,16 +127,20 @@ func (t *Tx) ClaimEffects(owner string, systems []string, limit int, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	taken := map[event.LotKey]bool{}
+	taken := map[string]bool{}
 	var claimed []EffectRow
 	for _, r := range due {
-		usage := r.Kind == quality.LotUsageSet || r.Kind == quality.StockTransfer
-		if len(claimed) == limit || usage && taken[r.Lot] {
+		line := serial(r.Kind, r.System, r.Object, r.Lot)
+		if len(claimed) == limit || taken[line] {
 			continue
 		}
-		taken[r.Lot] = taken[r.Lot] || usage
+		taken[line] = true
 		r.State, r.Owner, r.Lease = EffectLeased, owner, now.Add(lease)
 		if err := t.exec(`UPDATE effect SET state = 'leased', owner = ?, lease = ? WHERE id = ?`, owner, text(r.Lease), r.ID); err != nil {
+			return nil, err
+		}
+		// Whoever let the lease of another one in this line run out must not write any more.
+		if err := t.exec(`UPDATE effect SET state = 'due', owner = '', lease = '' WHERE serial = ? AND state = 'leased' AND id <> ?`, line, r.ID); err != nil {
 			return nil, err
 		}
 		claimed = append(claimed, r)

@@ -18,6 +18,12 @@ import (
 // quarantine keeps a record that is not understood. An urgent one puts a hold on what its key names: it may have been
 // the one that forbids.
 func (t *turn) quarantine(in *Input, e *event.Event, cause error) (Result, error) {
+	if id := in.Message.Header(event.HeaderID); id != "" {
+		// The second copy of an urgent record, or one that the agent sent again, is the same matter.
+		if known, err := t.tx.QuarantinedBefore(event.ID(id), in.Message.Value); err != nil || known {
+			return Result{Outcome: Duplicate}, err
+		}
+	}
 	r, err := t.keep(in, e, store.Quarantined, cause, Quarantined)
 	if err != nil || in.Event != nil || !urgentType(in.Message.Header(event.HeaderType)) {
 		return r, err
@@ -203,10 +209,13 @@ func inputOf(row *store.DeadletterRow) (*Input, *event.Event, error) {
 		return nil, nil, undecoded(&row.Message, err)
 	}
 	in := &Input{Plant: row.Plant, Place: row.Place, Principal: row.Principal, Message: row.Message}
-	if row.Door == "C" {
+	switch {
+	case row.Door == "C":
 		in.Event = e
-	} else if e.Plant != row.Plant {
+	case e.Plant != row.Plant:
 		return nil, nil, problem.New(problem.EventForeign, "event %s says plant %q, its topic is that of %q", e.ID, e.Plant, row.Plant)
+	case e.Origin.Agent == "":
+		return nil, nil, problem.New(problem.EventInvalid, "event %s has no origin", e.ID)
 	}
 	return in, e, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
 
 // System is the name under which the cloud's own facts have their ids.
@@ -174,15 +175,19 @@ func wake(c chan struct{}) {
 	}
 }
 
-// Run fires timers until ctx ends.
+// Run fires timers until ctx ends. Trouble with the database is waited out.
 func (e *Engine) Run(ctx context.Context) error {
+	quiet := telemetry.Quiet{Log: e.log, Now: e.now}
 	for {
 		next, err := e.fire(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("fire timers: %w", err)
+		case err != nil:
+			quiet.Failed(err, "timers wait")
+			next = time.Second
+		default:
+			quiet.Recovered("timers go on")
 		}
 		wait := time.NewTimer(next)
 		select {

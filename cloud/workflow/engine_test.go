@@ -370,6 +370,11 @@ func TestEngine_NotUnderstood(t *testing.T) {
 				}
 				return err
 			})
+			if id := in.Message.Header(event.HeaderID); id != "" && len(in.Message.Value) > 0 {
+				if again := b.apply(in)[0]; again.Outcome != Duplicate {
+					t.Errorf("the second copy is %s, want duplicate", again.Outcome)
+				}
+			}
 			if f := b.facts("L1"); (len(f.Open) > 0) != c.held {
 				t.Errorf("the lot has %d open holds, want held = %t", len(f.Open), c.held)
 			}

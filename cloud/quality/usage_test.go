@@ -1,0 +1,226 @@
+package quality
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func holdOfKind(k event.HoldKind) Hold {
+	return Hold{ID: "hold:qms1:1", Lot: "lot::M:1", Kind: k, PlacedAt: noon}
+}
+
+func TestOwnUsage(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		decision Decision
+		required bool
+		holds    []event.HoldKind
+		want     event.UsageStatus
+	}{
+		{"nothing speaks against it", "", false, nil, event.Unrestricted},
+		{"its inspection is to come", "", true, nil, event.InInspection},
+		{"a release ends the inspection", Release, true, nil, event.Unrestricted},
+		{"a release under condition restricts", ConditionalRelease, false, nil, event.Restricted},
+		{"rework restricts", ReworkLot, false, nil, event.Restricted},
+		{"regrading restricts", Regrade, true, nil, event.Restricted},
+		{"a reject blocks", Reject, false, nil, event.Blocked},
+		{"scrap blocks", Scrap, false, nil, event.Blocked},
+		{"a return to the supplier blocks", ReturnToSupplier, false, nil, event.Blocked},
+		{"a hold of quality restricts", Release, false, []event.HoldKind{event.HoldQuality}, event.Restricted},
+		{"a hold of documents restricts", "", true, []event.HoldKind{event.HoldDoc}, event.Restricted},
+		{"a hold of the system restricts", "", true, []event.HoldKind{event.HoldSystem}, event.Restricted},
+		{"a hold of safety blocks", Release, false, []event.HoldKind{event.HoldSafety}, event.Blocked},
+		{"a recall blocks", Release, false, []event.HoldKind{event.HoldRecall}, event.Blocked},
+		{"the worst hold counts", Release, false, []event.HoldKind{event.HoldSafety, event.HoldDoc}, event.Blocked},
+		{"a hold does not soften a reject", Reject, false, []event.HoldKind{event.HoldDoc}, event.Blocked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var open []Hold
+			for _, k := range c.holds {
+				open = append(open, holdOfKind(k))
+			}
+			if got := OwnUsage(&Lot{Decision: c.decision, InspectionRequired: c.required}, open); got != c.want {
+				t.Errorf("want %s, got %s", c.want, got)
+			}
+		})
+	}
+}
+
+func TestWantedUsage(t *testing.T) {
+	verified := func(usage, own event.UsageStatus) []Usage { return []Usage{{System: "s4", Usage: usage, Own: own}} }
+	safety, quality := []Hold{holdOfKind(event.HoldSafety)}, []Hold{holdOfKind(event.HoldQuality)}
+	for _, c := range []struct {
+		name     string
+		lot      Lot
+		open     []Hold
+		evidence Evidence
+		seen     event.UsageStatus
+		ours     bool
+		want     event.UsageStatus
+	}{
+		{"a hold restricts what is free", Lot{}, quality, Evidence{}, event.Unrestricted, false, event.Restricted},
+		{"a hold raises what someone restricted", Lot{}, safety, Evidence{}, event.Restricted, false, event.Blocked},
+		{"what is right stays", Lot{}, safety, Evidence{}, event.Blocked, false, event.Blocked},
+		{"first contact: a restriction there is someone else's", Lot{}, nil, Evidence{}, event.Restricted, false, event.Restricted},
+		{"first contact: a stronger one than our hold stays", Lot{}, quality, Evidence{}, event.Blocked, false, event.Blocked},
+		{"our own block is taken back", Lot{Usage: verified(event.Blocked, event.Blocked)}, nil, Evidence{}, event.Blocked, false, event.Unrestricted},
+		{"our own restriction is taken back to inspection", Lot{InspectionRequired: true, Usage: verified(event.Restricted, event.Restricted)}, nil,
+			Evidence{}, event.Restricted, false, event.InInspection},
+		{"someone restricted before our hold: it stays when ours is lifted", Lot{Usage: verified(event.Restricted, event.Unrestricted)}, nil,
+			Evidence{}, event.Restricted, false, event.Restricted},
+		{"someone blocked what we restricted: it stays when ours is lifted", Lot{Usage: verified(event.Restricted, event.Restricted)}, nil,
+			Evidence{}, event.Blocked, false, event.Blocked},
+		{"someone freed what is held: it is restricted again", Lot{Usage: verified(event.Restricted, event.Restricted)}, quality,
+			Evidence{}, event.Unrestricted, false, event.Restricted},
+		{"the other's restriction was removed there", Lot{Usage: verified(event.Restricted, event.Unrestricted)}, nil, Evidence{}, event.Unrestricted,
+			false, event.Unrestricted},
+		{"a write of ours that may have landed is ours", Lot{Usage: verified(event.Unrestricted, event.Unrestricted)}, nil, Evidence{}, event.Blocked,
+			true, event.Unrestricted},
+		{"another system's verification says nothing", Lot{Usage: []Usage{{System: "other", Usage: event.Blocked, Own: event.Blocked}}}, nil,
+			Evidence{}, event.Blocked, false, event.Blocked},
+		{"a parked event frees nothing", Lot{Usage: verified(event.Blocked, event.Blocked)}, nil, Evidence{Parked: true}, event.Blocked, false, event.Blocked},
+		{"a quarantined record frees nothing, not even after our write", Lot{}, nil, Evidence{Quarantined: true}, event.Restricted, true, event.Restricted},
+		{"a parked event does not stop a hold", Lot{}, safety, Evidence{Parked: true}, event.Unrestricted, false, event.Blocked},
+		{"a lot known by a hold alone is not freed", Lot{Stub: true, Usage: verified(event.Blocked, event.Blocked)}, nil, Evidence{}, event.Blocked, false, event.Blocked},
+		{"a code that is not known counts as a restriction", Lot{}, nil, Evidence{}, event.OtherUsage, false, event.Restricted},
+		{"a code that is not known is raised by a block", Lot{}, safety, Evidence{}, event.OtherUsage, false, event.Blocked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := WantedUsage(&c.lot, c.open, c.evidence, Seen{System: "s4", Usage: c.seen, Ours: c.ours}); got != c.want {
+				t.Errorf("want %s, got %s", c.want, got)
+			}
+		})
+	}
+}
+
+// erp is a lot in an ERP, changed by us only through what Wanted says and what Decide makes of the verification.
+type erp struct {
+	t     *testing.T
+	facts Facts
+	usage event.UsageStatus
+}
+
+// settle does what the dispatcher does for the lot, and feeds the outcome back.
+func (r *erp) settle() {
+	r.t.Helper()
+	want := r.facts.Wanted(Seen{System: "s4", Usage: r.usage})
+	wrote := want != r.usage
+	r.usage = want
+	c, err := Decide(&event.Event{ID: "e1", Data: &event.EffectSettled{
+		MayLot: event.MayLot{Lot: r.facts.Lot.Key}, Kind: event.Name(LotUsageSet), System: "s4", Object: string(r.facts.Lot.Key),
+		Outcome: event.Applied, Usage: want, Own: OwnUsage(&r.facts.Lot, r.facts.Open), Wrote: wrote,
+	}}, Objects{Now: noon, Lot: &r.facts.Lot, Open: r.facts.Open})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.facts.Lot = *c.Lot
+}
+
+func TestWantedUsage_OverTime(t *testing.T) {
+	start := func(t *testing.T, usage event.UsageStatus) *erp {
+		r := &erp{t: t, facts: Facts{Lot: Lot{Key: "lot::M:1", Decision: Release}}, usage: usage}
+		r.settle()
+		return r
+	}
+	hold := func(r *erp, k event.HoldKind) { r.facts.Open = []Hold{holdOfKind(k)}; r.settle() }
+	lift := func(r *erp) { r.facts.Open = nil; r.settle() }
+	want := func(r *erp, u event.UsageStatus) {
+		r.t.Helper()
+		if r.usage != u {
+			r.t.Errorf("the ERP enforces %s, want %s", r.usage, u)
+		}
+	}
+	t.Run("held and lifted", func(t *testing.T) {
+		r := start(t, event.Unrestricted)
+		hold(r, event.HoldSafety)
+		want(r, event.Blocked)
+		lift(r)
+		want(r, event.Unrestricted)
+	})
+	t.Run("someone restricted it at first contact, as much as our hold does", func(t *testing.T) {
+		r := start(t, event.Restricted)
+		hold(r, event.HoldQuality)
+		lift(r)
+		want(r, event.Restricted)
+		r.usage = event.Unrestricted // the other takes it back
+		r.settle()
+		want(r, event.Unrestricted)
+		hold(r, event.HoldQuality)
+		lift(r)
+		want(r, event.Unrestricted)
+	})
+	t.Run("someone restricted it between two looks, as much as our hold does", func(t *testing.T) {
+		r := start(t, event.Unrestricted)
+		r.usage = event.Restricted
+		hold(r, event.HoldQuality)
+		lift(r)
+		want(r, event.Restricted)
+	})
+	t.Run("someone blocked it under our hold", func(t *testing.T) {
+		r := start(t, event.Unrestricted)
+		hold(r, event.HoldQuality)
+		r.usage = event.Blocked
+		r.settle()
+		lift(r)
+		want(r, event.Blocked)
+	})
+	t.Run("a kept restriction is named as a reason", func(t *testing.T) {
+		r := start(t, event.Restricted)
+		reasons := r.facts.Reasons("s4")
+		if len(reasons) != 2 || reasons[0] != event.ReasonForeignRestriction || reasons[1] != event.ReasonUsageNotVerified {
+			t.Errorf("reasons are %v", reasons)
+		}
+	})
+}
+
+func TestMatches(t *testing.T) {
+	made := Lot{Key: "lot::M:1", Plant: "p1", Material: "M", Supplier: "ACME", Sublot: "S1", Equipment: "press4", MadeAt: noon}
+	at := func(d time.Duration) event.Time { return event.At(noon.Add(d)) }
+	for _, c := range []struct {
+		name  string
+		scope event.Scope
+		lot   func(*Lot)
+		want  bool
+	}{
+		{"a supplier's lots, in any plant", event.Scope{Kind: event.ScopeSupplier, Value: "ACME"}, nil, true},
+		{"not another supplier's", event.Scope{Kind: event.ScopeSupplier, Value: "OTHER"}, nil, false},
+		{"no supplier is no supplier's", event.Scope{Kind: event.ScopeSupplier, Value: ""}, func(l *Lot) { l.Supplier = "" }, false},
+		{"a sublot", event.Scope{Kind: event.ScopeSublot, Value: "S1"}, nil, true},
+		{"no sublot is no sublot", event.Scope{Kind: event.ScopeSublot}, func(l *Lot) { l.Sublot = "" }, false},
+		{"a material at its plant", event.Scope{Kind: event.ScopeMaterial, Value: "M", Plant: "p1"}, nil, true},
+		{"not at another plant", event.Scope{Kind: event.ScopeMaterial, Value: "M", Plant: "p2"}, nil, false},
+		{"an equipment, at any time", event.Scope{Kind: event.ScopeEquipment, Value: "press4", Plant: "p1"}, nil, true},
+		{"an equipment in the interval, its ends included", event.Scope{Kind: event.ScopeEquipment, Value: "press4", Plant: "p1", From: at(0), To: at(0)}, nil, true},
+		{"not before it", event.Scope{Kind: event.ScopeEquipment, Value: "press4", Plant: "p1", From: at(time.Second)}, nil, false},
+		{"not after it", event.Scope{Kind: event.ScopeEquipment, Value: "press4", Plant: "p1", To: at(-time.Second)}, nil, false},
+		{"a lot of unknown time may be in it", event.Scope{Kind: event.ScopeEquipment, Value: "press4", Plant: "p1", To: at(-time.Second)},
+			func(l *Lot) { l.MadeAt = time.Time{} }, true},
+		{"not another plant's equipment", event.Scope{Kind: event.ScopeEquipment, Value: "press4", Plant: "p2"}, nil, false},
+		{"a kind that is not known matches nothing", event.Scope{Kind: "shift", Value: "M", Plant: "p1"}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lot := made
+			if c.lot != nil {
+				c.lot(&lot)
+			}
+			if got := Matches(&c.scope, &lot); got != c.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+func TestReference(t *testing.T) {
+	seen := map[EffectRef]bool{}
+	for g := range int64(1000) {
+		ref := Reference(CommandID("w2", "lot::M:1", "usage", g))
+		if len(ref) != ReferenceLength || ref[:2] != "HF" || seen[ref] {
+			t.Fatalf("reference %q of generation %d", ref, g)
+		}
+		seen[ref] = true
+	}
+}
