@@ -60,6 +60,9 @@ func (u *urgents) drop(sent func(Position) bool) {
 // or closes. A damaged record is left out and reported; [Lane.Next] meets it again.
 func (l *Lane) NextUrgent(ctx context.Context, limit int) ([]Record, error) {
 	for {
+		if err := ctx.Err(); err != nil { // a caller that gives records back at once must come to an end
+			return nil, err
+		}
 		l.mu.Lock()
 		err, changed := l.readable(), l.changed
 		handed := l.urgent.hand(limit)
