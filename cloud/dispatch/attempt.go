@@ -21,6 +21,7 @@ type attempt struct {
 	system     connector.System
 	protocol   *Protocol
 	own        event.UsageStatus // what our rules alone ask for, as of the last decision
+	foreign    event.UsageStatus // what someone else restricted the lot to; empty = nothing
 }
 
 // run takes the effect through the write protocol and records its end. An error says that it waits.
@@ -67,7 +68,15 @@ func (a *attempt) decideUsage(ctx context.Context, e quality.Effect, seen *conne
 	if err != nil {
 		return e, err
 	}
-	e.Usage = facts.Wanted(quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.protocol.Wrote})
+	now := quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.protocol.Wrote}
+	e.Usage = facts.Wanted(now)
+	foreign := quality.ForeignUsage(&facts.Lot, now)
+	if foreign == "" && a.foreign != "" && !quality.MoreRestrictive(a.foreign, seen.Usage) {
+		foreign = a.foreign // our own write hides it
+	}
+	if a.foreign = foreign; foreign != "" && quality.MoreRestrictive(foreign, e.Usage) {
+		e.Usage = foreign
+	}
 	a.own = quality.OwnUsage(&facts.Lot, facts.Open)
 	return e, nil
 }
@@ -120,7 +129,7 @@ func (a *attempt) settlement(p *Protocol, end *Ending) workflow.Settlement {
 		Message: end.Result.Message, External: end.View.Ref.ID,
 	}
 	if a.row.Kind == quality.LotUsageSet {
-		s.Wanted, s.Own, s.External = string(p.Effect.Usage), a.own, ""
+		s.Wanted, s.Own, s.Foreign, s.External = string(p.Effect.Usage), a.own, a.foreign, ""
 		// A view may satisfy more than one usage; what was wanted is then what it is.
 		s.Usage, s.UsageRaw = p.Effect.Usage, end.View.UsageRaw
 	}

@@ -9,6 +9,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ const (
 	sendLimit   = 10 * time.Second // well inside the lease
 )
 
+// errUnfit marks a row whose message would not fit its own schema.
+var errUnfit = errors.New("message does not fit its schema")
+
 // Publisher sends the outbox.
 type Publisher struct {
 	cfg    Config
@@ -51,6 +55,7 @@ type Publisher struct {
 	opts   []kgo.Opt
 	client *kgo.Client // nil = to be made: a fenced or failed producer is given up whole
 	fence  int64
+	unfit  telemetry.Quiet
 }
 
 // New returns a publisher on an open store.
@@ -59,7 +64,7 @@ func New(cfg Config, s *store.Store, log zerolog.Logger, reg *prometheus.Registr
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, store: s, log: log}
+	p := &Publisher{cfg: cfg, store: s, log: log, unfit: telemetry.Quiet{Log: log, Now: cfg.Now}}
 	p.opts = append(opts,
 		kgo.TransactionalID("holdfast-outbox-"+s.ID()), kgo.TransactionTimeout(30*time.Second),
 		kgo.StopProducerOnDataLossDetected(), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(0),
@@ -132,15 +137,20 @@ func (p *Publisher) publish(ctx context.Context) (int, error) {
 	if err != nil || !ours {
 		return 0, err
 	}
-	records := make([]*kgo.Record, 0, len(rows))
+	records, sent := make([]*kgo.Record, 0, len(rows)), make([]*store.OutboxRow, 0, len(rows))
 	for i := range rows {
 		r, err := p.record(ctx, &rows[i])
-		if err != nil {
+		switch {
+		case errors.Is(err, errUnfit):
+			// The row stays, for a person to see; the others do not wait behind it.
+			p.unfit.Failed(err, "a row of the outbox can not be sent")
+			continue
+		case err != nil:
 			return 0, err
-		}
-		if r != nil {
+		case r != nil:
 			records = append(records, r)
 		}
+		sent = append(sent, &rows[i])
 	}
 	if err := p.send(ctx, records); err != nil {
 		return 0, err
@@ -149,14 +159,14 @@ func (p *Publisher) publish(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
-		for i := range rows {
-			if err := tx.DropOutbox(&rows[i]); err != nil {
+		for _, row := range sent {
+			if err := tx.DropOutbox(row); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return len(rows), err
+	return len(sent), err
 }
 
 // lease takes or keeps the right to publish. A new holder makes a new client, which fences the former one in Kafka.
@@ -235,7 +245,7 @@ func (p *Publisher) status(ctx context.Context, lot event.LotKey, logical string
 		e.Plant = event.PlantID(plant)
 	}
 	if err := e.Seal("holdfast"); err != nil {
-		return nil, fmt.Errorf("status of lot %s: %w", lot, err)
+		return nil, fmt.Errorf("status of lot %s: %w: %w", lot, errUnfit, err)
 	}
 	m := e.Message()
 	return &m, nil

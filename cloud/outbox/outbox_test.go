@@ -166,6 +166,26 @@ func TestPublisher_Marks(t *testing.T) {
 	})
 }
 
+// TestPublisher_UnfitRow: a status that does not fit its schema is seen and kept, and holds nothing up.
+func TestPublisher_UnfitRow(t *testing.T) {
+	b := newBench(t)
+	p := b.publisher("a")
+	b.update(func(tx *store.Tx) error {
+		if err := tx.PutLot(&quality.Lot{Key: "lot::M:bad", Version: 1, Plant: "p1", UpdatedAt: b.clock, Cause: "no event id"}); err != nil {
+			return err
+		}
+		return tx.MarkOutbox("lot-status/p1", "lot::M:bad")
+	})
+	b.change(1)
+	publish(t, p, 1)
+	if n := b.waiting(); n != 1 {
+		t.Errorf("%d rows wait, want the unfit one", n)
+	}
+	if r := b.read("holdfast.p1.lot-status.v1", 1); string(r[0].Key) != "lot::M:1" {
+		t.Errorf("sent was %s", r[0].Key)
+	}
+}
+
 // TestPublisher_ChangeWhileSending changes a lot after its state was read and before its mark is dropped.
 func TestPublisher_ChangeWhileSending(t *testing.T) {
 	b := newBench(t)

@@ -475,7 +475,7 @@ func usageVerified(e *event.Event, d *event.EffectSettled, o Objects) (Change, e
 	if d.Wrote || !seenBefore || !MoreRestrictive(d.Usage, last.Own) {
 		own = d.Own
 	}
-	lot.setUsage(Usage{System: string(d.System), Usage: d.Usage, Raw: d.UsageRaw, VerifiedAt: o.Now, Own: own})
+	lot.setUsage(Usage{System: string(d.System), Usage: d.Usage, Raw: d.UsageRaw, VerifiedAt: o.Now, Own: own, Foreign: d.Foreign})
 	var c Change
 	enforced := true
 	for _, h := range o.Open {

@@ -53,6 +53,9 @@ type Usage struct {
 	// Own is what our own rules asked for when we last wrote it, or first saw it there; empty = never. What is more
 	// restrictive than this was set by someone else.
 	Own event.UsageStatus `json:"own,omitempty"`
+	// Foreign is what someone else restricted the lot to. It is kept while a stronger hold of ours hides it, until the
+	// system shows less; empty = nothing.
+	Foreign event.UsageStatus `json:"foreign,omitempty"`
 }
 
 // UsageIn returns what was last verified in a system; ok is false if nothing was.
@@ -143,14 +146,38 @@ func OwnUsage(lot *Lot, open []Hold) event.UsageStatus {
 // WantedUsage returns what the ERP should enforce for the lot now: what our own rules ask for, but never less than what
 // it enforces already where something is missing or where someone else restricted the lot there.
 func WantedUsage(lot *Lot, open []Hold, evidence Evidence, seen Seen) event.UsageStatus {
-	want := OwnUsage(lot, open)
-	if !MoreRestrictive(seen.Usage, want) {
-		return want
+	own := OwnUsage(lot, open)
+	want := own
+	if f := ForeignUsage(lot, seen); f != "" && MoreRestrictive(f, want) {
+		want = f
 	}
-	if evidence.Parked || evidence.Quarantined || lot.Stub || isForeign(lot, want, seen) {
-		return known(seen.Usage)
+	if seen.Usage == event.OtherUsage && want != own {
+		return seen.Usage // a vendor's code that is not known is kept as it is
+	}
+	if MoreRestrictive(seen.Usage, want) && (evidence.Parked || evidence.Quarantined || lot.Stub || isForeign(lot, own, seen)) {
+		return seen.Usage
 	}
 	return want
+}
+
+// ForeignUsage returns what someone else restricted the lot to in the system, also where a stronger hold of ours hides it
+// by now; empty = nothing. It ends when the system shows less.
+func ForeignUsage(lot *Lot, seen Seen) event.UsageStatus {
+	last, _ := lot.UsageIn(seen.System)
+	f := last.Foreign
+	if f != "" && MoreRestrictive(f, seen.Usage) {
+		f = ""
+	}
+	restricted := !MoreRestrictive(event.Restricted, seen.Usage)
+	// At first contact only what our rules ask for without any hold can be compared.
+	base := OwnUsage(lot, nil)
+	if last.Own != "" {
+		base = last.Own
+	}
+	if restricted && !seen.Ours && !lot.Stub && MoreRestrictive(seen.Usage, base) && (f == "" || MoreRestrictive(seen.Usage, f)) {
+		f = known(seen.Usage)
+	}
+	return f
 }
 
 // isForeign tells whether what is seen was set by someone else.

@@ -32,7 +32,7 @@ func (f *Facts) Reasons(erp string) []event.MoveReason {
 	add(f.Lot.Stub || f.Lot.Decision == "" && f.Lot.InspectionRequired, event.ReasonNoDisposition)
 	add(f.Evidence.Parked, event.ReasonParked)
 	add(f.Evidence.Quarantined, event.ReasonQuarantine)
-	add(verified && MoreRestrictive(usage.Usage, own) && MoreRestrictive(usage.Usage, usage.Own), event.ReasonForeignRestriction)
+	add(verified && (usage.Foreign != "" || MoreRestrictive(usage.Usage, own) && MoreRestrictive(usage.Usage, usage.Own)), event.ReasonForeignRestriction)
 	add(erp != "" && (!verified || usage.Usage != event.Unrestricted), event.ReasonUsageNotVerified)
 	return reasons
 }

@@ -86,7 +86,7 @@ func TestWantedUsage(t *testing.T) {
 		{"a quarantined record frees nothing, not even after our write", Lot{}, nil, Evidence{Quarantined: true}, event.Restricted, true, event.Restricted},
 		{"a parked event does not stop a hold", Lot{}, safety, Evidence{Parked: true}, event.Unrestricted, false, event.Blocked},
 		{"a lot known by a hold alone is not freed", Lot{Stub: true, Usage: verified(event.Blocked, event.Blocked)}, nil, Evidence{}, event.Blocked, false, event.Blocked},
-		{"a code that is not known counts as a restriction", Lot{}, nil, Evidence{}, event.OtherUsage, false, event.Restricted},
+		{"a code that is not known is kept as it is", Lot{}, nil, Evidence{}, event.OtherUsage, false, event.OtherUsage},
 		{"a code that is not known is raised by a block", Lot{}, safety, Evidence{}, event.OtherUsage, false, event.Blocked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -107,12 +107,13 @@ type erp struct {
 // settle does what the dispatcher does for the lot, and feeds the outcome back.
 func (r *erp) settle() {
 	r.t.Helper()
-	want := r.facts.Wanted(Seen{System: "s4", Usage: r.usage})
+	seen := Seen{System: "s4", Usage: r.usage}
+	want, foreign := r.facts.Wanted(seen), ForeignUsage(&r.facts.Lot, seen)
 	wrote := want != r.usage
 	r.usage = want
 	c, err := Decide(&event.Event{ID: "e1", Data: &event.EffectSettled{
 		MayLot: event.MayLot{Lot: r.facts.Lot.Key}, Kind: event.Name(LotUsageSet), System: "s4", Object: string(r.facts.Lot.Key),
-		Outcome: event.Applied, Usage: want, Own: OwnUsage(&r.facts.Lot, r.facts.Open), Wrote: wrote,
+		Outcome: event.Applied, Usage: want, Own: OwnUsage(&r.facts.Lot, r.facts.Open), Foreign: foreign, Wrote: wrote,
 	}}, Objects{Now: noon, Lot: &r.facts.Lot, Open: r.facts.Open})
 	if err != nil {
 		r.t.Fatal(err)
@@ -159,6 +160,17 @@ func TestWantedUsage_OverTime(t *testing.T) {
 		hold(r, event.HoldQuality)
 		lift(r)
 		want(r, event.Restricted)
+	})
+	t.Run("someone restricted it less than our hold does: it stays so when ours is lifted", func(t *testing.T) {
+		r := start(t, event.Unrestricted)
+		r.usage = event.Restricted
+		hold(r, event.HoldSafety)
+		want(r, event.Blocked)
+		lift(r)
+		want(r, event.Restricted)
+		r.usage = event.Unrestricted // the other takes it back
+		r.settle()
+		want(r, event.Unrestricted)
 	})
 	t.Run("someone blocked it under our hold", func(t *testing.T) {
 		r := start(t, event.Unrestricted)

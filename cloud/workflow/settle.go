@@ -17,6 +17,7 @@ type Settlement struct {
 	Usage    event.UsageStatus
 	UsageRaw string
 	Own      event.UsageStatus // what our rules alone asked for
+	Foreign  event.UsageStatus // what someone else restricted the lot to; empty = nothing
 	Wrote    bool              // a write of ours led there
 	External string            // id of the record in the system
 	Code     string            // the vendor's
@@ -30,7 +31,7 @@ func (e *Engine) Settle(ctx context.Context, row *store.EffectRow, s Settlement)
 	data := &event.EffectSettled{
 		MayLot: event.MayLot{Lot: row.Lot}, CommandID: event.Name(row.CommandID), EffectRef: event.Name(quality.Reference(row.CommandID)),
 		Kind: event.Name(row.Kind), System: event.Name(row.System), Object: row.Object, Wanted: s.Wanted, Outcome: s.Outcome,
-		Usage: s.Usage, UsageRaw: s.UsageRaw, Own: s.Own, Wrote: s.Wrote, ExternalRef: s.External, Attempts: row.Attempts,
+		Usage: s.Usage, UsageRaw: s.UsageRaw, Own: s.Own, Foreign: s.Foreign, Wrote: s.Wrote, ExternalRef: s.External, Attempts: row.Attempts,
 		Code: s.Code, Message: s.Message,
 	}
 	ev := e.own(data, row.ID, strconv.FormatInt(row.Generation, 10), strconv.FormatInt(row.Attempts, 10), strconv.FormatInt(e.now().UnixNano(), 10))

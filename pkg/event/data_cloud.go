@@ -73,8 +73,9 @@ type EffectSettled struct {
 	Outcome     Outcome     `json:"outcome"`
 	Usage       UsageStatus `json:"usage,omitempty"` // of the lot, as read back
 	UsageRaw    string      `json:"usage_raw,omitempty"`
-	Own         UsageStatus `json:"own,omitempty"`   // what our rules alone asked for, without what others restricted
-	Wrote       bool        `json:"wrote,omitempty"` // a write of ours led there
+	Own         UsageStatus `json:"own,omitempty"`     // what our rules alone asked for, without what others restricted
+	Foreign     UsageStatus `json:"foreign,omitempty"` // what someone else restricted the lot to, also where ours hides it
+	Wrote       bool        `json:"wrote,omitempty"`   // a write of ours led there
 	ExternalRef string      `json:"external_ref,omitempty"`
 	Attempts    int64       `json:"attempts"`
 	Code        string      `json:"code,omitempty"` // the vendor's, unchanged
