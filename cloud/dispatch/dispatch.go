@@ -46,9 +46,12 @@ type Config struct {
 var DefaultConfig = Config{Workers: 16, Lease: 45 * time.Second, Settle: 2 * time.Second, Now: time.Now}
 
 const (
-	firstBackoff   = time.Second
-	longestBackoff = 5 * time.Minute
-	longestSleep   = 5 * time.Second
+	firstBackoff = time.Second
+	// While a system is down the guard answers and no call is made, so that trying costs nothing; waiting longer would only
+	// keep a lot in the wrong state after the system is back. What restricts has to be enforced within 60 s of that.
+	longestBackoff  = 30 * time.Second
+	longestForHolds = 10 * time.Second
+	longestSleep    = 5 * time.Second
 )
 
 // Dispatcher claims due effects and carries them out.
@@ -208,7 +211,7 @@ func (d *Dispatcher) later(ctx context.Context, row *store.EffectRow, r connecto
 	}
 }
 
-// backoff is what the system asked for, else full jitter that doubles up to five minutes.
+// backoff is what the system asked for, else full jitter that doubles up to the longest.
 func (d *Dispatcher) backoff(row *store.EffectRow, r connector.Result) time.Duration {
 	if r.RetryAfter > 0 {
 		return min(r.RetryAfter, connector.MaxRetryAfter)
@@ -216,7 +219,11 @@ func (d *Dispatcher) backoff(row *store.EffectRow, r connector.Result) time.Dura
 	if r.Outcome == event.Unknown {
 		return d.cfg.Settle
 	}
-	top := min(firstBackoff<<min(row.Tries, 9), longestBackoff)
+	longest := longestBackoff
+	if row.Priority == 0 {
+		longest = longestForHolds
+	}
+	top := min(firstBackoff<<min(row.Tries, 9), longest)
 	return top/4 + rand.N(top*3/4)
 }
 

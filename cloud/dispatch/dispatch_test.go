@@ -340,6 +340,15 @@ func TestDispatcher_Document(t *testing.T) {
 	})
 }
 
+func TestDispatcher_Backoff_HoldsWaitLess(t *testing.T) {
+	d := &Dispatcher{cfg: DefaultConfig}
+	for range 100 {
+		if got := d.backoff(&store.EffectRow{Tries: 50}, connector.Result{Outcome: event.RetryLater}); got > longestForHolds {
+			t.Fatalf("a hold waits %s, want %s at the most", got, longestForHolds)
+		}
+	}
+}
+
 func TestDispatcher_Backoff(t *testing.T) {
 	d := New(DefaultConfig, nil, nil, nil, zerolog.Nop(), nil)
 	for _, c := range []struct {
@@ -357,7 +366,7 @@ func TestDispatcher_Backoff(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 100 {
-				if got := d.backoff(&store.EffectRow{Tries: c.tries}, c.result); got < c.min || got > c.max {
+				if got := d.backoff(&store.EffectRow{Tries: c.tries, Priority: 1}, c.result); got < c.min || got > c.max {
 					t.Fatalf("waits %v, want %v to %v", got, c.min, c.max)
 				}
 			}
