@@ -35,7 +35,7 @@ func TestF50_ExactlyOneEffectThroughAnOutage(t *testing.T) {
 	defer heal.Stop()
 	play(t, s, plan.Start, stream)
 	played := time.Now()
-	settle(t, time.Minute, func() []string { return states(s, stream.Lots) })
+	settle(t, 90*time.Second, func() []string { return states(s, stream.Lots) })
 	blocked := time.Since(played)
 	// A nonconformance whose own measurement waits for a person is recorded after a minute without it.
 	settle(t, 2*time.Minute, func() []string { return records(s, stream.Lots) })
