@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
@@ -21,12 +22,20 @@ const (
 	NonconformanceEnsure Kind = "qms.nonconformance.ensure"
 	// NonconformanceAdvance moves the QMS record to the nonconformance's state. A state effect.
 	NonconformanceAdvance Kind = "qms.nonconformance.advance"
+	// UsageDecisionPost posts the usage decision on the ERP's inspection lot. A document effect of a disposition.
+	UsageDecisionPost Kind = "erp.usage_decision.post"
+	// TasksGate holds or frees a lot's warehouse tasks. A state effect: one row per system and lot.
+	TasksGate Kind = "wms.tasks.gate"
+	// NoticeSend sends one message of a customer-service notice. A document effect of the notice and its step.
+	NoticeSend Kind = "notify.send"
 )
 
 // Document tells whether k is a document effect: one row per command, looked up by its reference, never repeated
 // blindly. The others are state effects: one row per system and object, whose wanted value is worked out anew right
 // before each write.
-func (k Kind) Document() bool { return k == StockTransfer || k == NonconformanceEnsure }
+func (k Kind) Document() bool {
+	return k == StockTransfer || k == NonconformanceEnsure || k == UsageDecisionPost || k == NoticeSend
+}
 
 // ReferenceLength is the length of an [EffectRef] in characters: it fits SAP's ReferenceDocument.
 const ReferenceLength = 16
@@ -66,6 +75,40 @@ type Effect struct {
 	Usage  event.UsageStatus // for LotUsageSet: wanted now
 	Q      event.Quantity    // for StockTransfer: how much of the lot
 	Record *Record           // for the nonconformance kinds
+
+	Decision Decision       // for UsageDecisionPost
+	Gate     Gate           // for TasksGate: wanted now
+	Notice   *NoticeMessage // for NoticeSend
+}
+
+// Gate says what a warehouse may do with a lot's tasks.
+type Gate string
+
+// Gates.
+const (
+	GateHeld Gate = "held" // no task may start; those started are listed for a person
+	GateOpen Gate = "open"
+)
+
+// NoticeStep says which message of a notice is sent.
+type NoticeStep string
+
+// Notice steps. A notice has each of them at most once.
+const (
+	NoticeAtRisk NoticeStep = "at_risk" // a promised date may be missed, though nothing is held yet
+	NoticeHeld   NoticeStep = "held"    // an allocated lot is held
+	NoticeClear  NoticeStep = "clear"   // the order's lot may move again
+)
+
+// NoticeMessage is what customer service is told about one order line and one lot.
+type NoticeMessage struct {
+	Step       NoticeStep
+	Order      string
+	Line       string
+	Customer   string
+	Lot        event.LotKey
+	Reason     string    // in words
+	PromisedAt time.Time // zero = no date was promised
 }
 
 // Record is the content of a QMS record. Connectors write only these fields.

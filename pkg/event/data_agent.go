@@ -28,17 +28,30 @@ type GapReason string
 
 // Gap reasons.
 const (
-	GapAgentRestart  GapReason = "agent_restart"
-	GapSessionLost   GapReason = "session_lost"
-	GapDisconnect    GapReason = "disconnect"
-	GapBackpressure  GapReason = "backpressure"
-	GapSequenceJump  GapReason = "sequence_jump"
-	GapSequenceReset GapReason = "sequence_reset"
-	GapClockStep     GapReason = "clock_step"
+	GapAgentRestart   GapReason = "agent_restart"   // the agent did not run
+	GapSessionLost    GapReason = "session_lost"    // the broker no longer knew the session, and kept nothing for it
+	GapDisconnect     GapReason = "disconnect"      // the connection was down
+	GapWatchdog       GapReason = "watchdog"        // connected, but nothing came
+	GapServerRestart  GapReason = "server_restart"  // the source's server lost what it had queued
+	GapConnectorCrash GapReason = "connector_crash" // the process that reads the source died
+	GapQueueOverflow  GapReason = "queue_overflow"  // the server's queue of values ran over
+	GapEventOverflow  GapReason = "event_overflow"  // the server's queue of events ran over
+	GapBackpressure   GapReason = "backpressure"    // the agent's disk took no more
+	GapSequenceJump   GapReason = "sequence_jump"   // the source's own sequence left something out
+	GapSequenceReset  GapReason = "sequence_reset"  // the source's own sequence began anew
+	GapSeqGap         GapReason = "seq_gap"         // the protocol's sequence left something out
+	GapTorn           GapReason = "torn"            // a record was read while it changed
+	GapStatusChange   GapReason = "status_change"   // the values' status was bad
+	GapItemMissing    GapReason = "item_missing"    // the item no longer exists at the source
+	GapTrustRefused   GapReason = "trust_refused"   // a certificate was not trusted
+	GapClockStep      GapReason = "clock_step"      // the source's clock was set
+	GapFileRotated    GapReason = "file_rotated"    // a file was replaced before it was read to its end
 )
 
 func (r GapReason) check() error {
-	return oneOf(r, GapAgentRestart, GapSessionLost, GapDisconnect, GapBackpressure, GapSequenceJump, GapSequenceReset, GapClockStep)
+	return oneOf(r, GapAgentRestart, GapSessionLost, GapDisconnect, GapWatchdog, GapServerRestart, GapConnectorCrash,
+		GapQueueOverflow, GapEventOverflow, GapBackpressure, GapSequenceJump, GapSequenceReset, GapSeqGap, GapTorn,
+		GapStatusChange, GapItemMissing, GapTrustRefused, GapClockStep, GapFileRotated)
 }
 
 // GapRecorded says that a source was not observed for a time. It stays open until closed or accepted.
@@ -53,6 +66,7 @@ type GapRecorded struct {
 	FromSeq   int64       `json:"from_seq,omitempty"` // the source's own sequence, where it has one
 	ToSeq     int64       `json:"to_seq,omitempty"`
 	Missing   int64       `json:"missing,omitempty"` // absent = unknown
+	Items     []string    `json:"items,omitempty"`   // topics, nodes or files, the first hundred; absent = all of the source
 	Traced
 }
 

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -172,7 +173,7 @@ func goldenEvents() []golden {
 		}),
 		fromPlant("session_lost", 1050, "6h40m0s", gap, &GapRecorded{
 			GapID: gapID, Source: "mes-mqtt", Equipment: "press4", From: clock("6h38m30s"), To: clock("6h40m0s"),
-			Reason: GapSessionLost, FromSeq: 123469, ToSeq: 123470, Missing: 2, Traced: byAgent("mes-mqtt"),
+			Reason: GapSessionLost, FromSeq: 123469, ToSeq: 123470, Missing: 2, Items: []string{"acme/p1/press4/result"}, Traced: byAgent("mes-mqtt"),
 		}),
 		fromPlant("file_came_late", 1052, "7h10m0s", gap, &GapClosed{
 			GapID: gapID, Source: "mes-mqtt", Equipment: "press4", From: clock("6h38m30s"), To: clock("6h40m0s"),
@@ -207,7 +208,7 @@ func goldenEvents() []golden {
 			Count: 4711, Head: Hash(strings.Repeat("1a", 32)), Root: Hash(strings.Repeat("2b", 32)), At: clock("6h31m0s"), KeyID: "audit-2026-1",
 			Signature: strings.Repeat("A", 86) + "==",
 		}),
-	}, deadLetters()...)
+	}, slices.Concat(inspections(), releases(), production(), business(), deadLetters())...)
 }
 
 // deadLetters returns what may become of one record that could not be applied.
@@ -266,5 +267,24 @@ func badValues() []badValue {
 		{TypeLotStatusUpdated, "held", "bad_trailing_zero", `"as_of":"2026-11-24T06:30:00.731Z"`, `"as_of":"2026-11-24T06:30:00.7310Z"`, `is no time`},
 		{TypeEffectSettled, "block_lot", "bad_outcome", `"outcome":"applied"`, `"outcome":"acknowledged"`, `is none of`},
 		{TypeEffectSettled, "block_lot", "bad_no_provenance", `,"provenance":{"source":"holdfast"}`, ``, `lacks the member "provenance"`},
+		{TypeInspectionPlanned, "in_process", "bad_type", `"in_process"`, `"inprocess"`, `is none of`},
+		{TypeInspectionCompleted, "failed", "bad_verdict_of_a_value", `"verdict":"fail"`, `"verdict":"rework"`, `is none of`},
+		{TypeInspectionCompleted, "failed", "bad_no_count", `"result_count":5,`, ``, `lacks the member "result_count"`},
+		{TypeInspectionSuperseded, "inspected_again", "bad_no_link", `"superseded_by":"inspection:mes1:INS-7802",`, ``, `lacks the member "superseded_by"`},
+		{TypeInspectionCancelled, "asked_twice", "bad_no_reason", `"reason":"entered twice, see INS-7802",`, ``, `lacks the member "reason"`},
+		{TypeCertificateReceived, "of_a_casting", "bad_kind", `"CoA"`, `"coa"`, `is none of`},
+		{TypeDispositionDecided, "with_condition", "bad_decision", `"conditional_release"`, `"accept"`, `is none of`},
+		{TypeDispositionDecided, "with_condition", "bad_nobody_signed", `"signed_by":"clara.voss",`, ``, `lacks the member "signed_by"`},
+		{TypeDispositionRevised, "condition_met", "bad_supersedes_nothing", `"supersedes":"disposition:qms1:D-3001",`, ``, `lacks the member "supersedes"`},
+		{TypeEvidenceAccepted, "gap", "bad_gap_and_answer", `"by":`, `"plant":"p2","agent":"gw1","barrier":1,"by":`, `exactly one of gap_id`},
+		{TypeEvidenceAccepted, "missing_answer", "bad_answer_to_no_barrier", `"barrier":418`, `"barrier":0`, `exactly one of gap_id`},
+		{TypeEvidenceAccepted, "missing_answer", "bad_signed_by_nobody", `"by":["clara.voss"]`, `"by":[]`, `is signed by nobody`},
+		{TypeRunStarted, "press4", "bad_no_equipment", `"equipment":"press4",`, ``, `lacks the member "equipment"`},
+		{TypeNonconformanceVoided, "wrong_lot", "bad_no_reason", `"reason":"it was lot L-88214",`, ``, `lacks the member "reason"`},
+		{TypeLotStatusChanged, "moved_in_the_erp", "bad_usage", `"usage_status":"restricted"`, `"usage_status":"08"`, `is none of`},
+		{TypeAllocationChanged, "promised", "bad_quantity_as_number", `"q":{"value":"200"`, `"q":{"value":200`, `q.value: is a number`},
+		{TypeAlertRaised, "agent_is_silent", "bad_no_next_step", `"next_step":"bring the gateway back, or accept the missing answer by signature",`, ``, `lacks the member "next_step"`},
+		{TypeControlSet, "asked", "bad_epoch_decision", `"decision":"quarantined"`, `"decision":"maybe"`, `is none of`},
+		{TypeControlSet, "asked", "bad_not_whole", `"wanted":[{"epoch":"dd05545a4e6517594c7fd66a8b21ab36","lane":"quality","from_seq":1040,"to_seq":1042}],`, ``, `lacks the member "wanted"`},
 	}
 }

@@ -28,6 +28,9 @@ type PlantID string
 // EquipmentID is the id of a machine, line or instrument, unique in its plant.
 type EquipmentID string
 
+// AgentID is the id of an agent, unique in its plant. It has the form of an equipment id.
+type AgentID string
+
 const (
 	part   = `(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})`
 	lotRE  = `^lot:` + part + `*:` + part + `+:` + part + `+$`
@@ -123,6 +126,13 @@ func CheckAgent(text string) error { return EquipmentID(text).check() }
 func (e EquipmentID) check() error {
 	if !equipPattern.MatchString(string(e)) {
 		return fmt.Errorf("%.80q is no equipment id: want a-z, 0-9 and -", string(e))
+	}
+	return nil
+}
+
+func (a AgentID) check() error {
+	if !equipPattern.MatchString(string(a)) {
+		return fmt.Errorf("%.80q is no agent id: want a-z, 0-9 and -", string(a))
 	}
 	return nil
 }

@@ -138,6 +138,8 @@ func valueName(t reflect.Type) string {
 		return "plantId"
 	case t == reflect.TypeFor[EquipmentID]():
 		return "equipmentId"
+	case t == reflect.TypeFor[AgentID]():
+		return "agentId"
 	case t == reflect.TypeFor[string]():
 		return "text"
 	case t == reflect.TypeFor[map[string]string]():
@@ -190,7 +192,8 @@ func TestTypes_MirrorSharedValues(t *testing.T) {
 	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[Quantity](), reflect.TypeFor[Scope](), reflect.TypeFor[Salvage](), reflect.TypeFor[OpenHold](),
-		reflect.TypeFor[SystemUsage](), reflect.TypeFor[Provenance](),
+		reflect.TypeFor[SystemUsage](), reflect.TypeFor[Provenance](), reflect.TypeFor[Signature](), reflect.TypeFor[Wanted](),
+		reflect.TypeFor[Covered](), reflect.TypeFor[DecidedEpoch](),
 	} {
 		if diff := cmp.Diff(mirror(typ), defs.Defs[valueName(typ)]); diff != "" {
 			t.Errorf("%s: Go (-) and schema (+) differ:\n%s", typ.Name(), diff)

@@ -12,25 +12,40 @@ type Type string
 
 // Event types that plants send, on the topic of their lane.
 const (
-	TypeLotCreated             Type = "inventory.lot.created.v1"
-	TypeCharacteristicRecorded Type = "quality.characteristic.recorded.v1"
-	TypeSafetyFailed           Type = "quality.safety.failed.v1"
-	TypeDefectDetected         Type = "quality.defect.detected.v1"
-	TypeNonconformanceOpened   Type = "quality.nonconformance.opened.v1"
-	TypeHoldPlaced             Type = "quality.hold.placed.v1"
-	TypeHoldLifted             Type = "quality.hold.lifted.v1"
-	TypeRecordQuarantined      Type = "observation.record.quarantined.v1"
-	TypeGapRecorded            Type = "observation.gap.recorded.v1"
-	TypeGapClosed              Type = "observation.gap.closed.v1"
-	TypeLossRecorded           Type = "observation.loss.recorded.v1"
-	TypeEpochOpened            Type = "agent.epoch.opened.v1"
-	TypeActRecorded            Type = "agent.act.recorded.v1"
-	TypeValueSampled           Type = "signal.value.sampled.v1"
+	TypeLotCreated              Type = "inventory.lot.created.v1"
+	TypeCharacteristicRecorded  Type = "quality.characteristic.recorded.v1"
+	TypeSafetyFailed            Type = "quality.safety.failed.v1"
+	TypeDefectDetected          Type = "quality.defect.detected.v1"
+	TypeNonconformanceOpened    Type = "quality.nonconformance.opened.v1"
+	TypeNonconformanceContained Type = "quality.nonconformance.contained.v1"
+	TypeNonconformanceClosed    Type = "quality.nonconformance.closed.v1"
+	TypeNonconformanceVoided    Type = "quality.nonconformance.voided.v1"
+	TypeInspectionPlanned       Type = "quality.inspection.planned.v1"
+	TypeInspectionCompleted     Type = "quality.inspection.completed.v1"
+	TypeInspectionCancelled     Type = "quality.inspection.cancelled.v1"
+	TypeInspectionSuperseded    Type = "quality.inspection.superseded.v1"
+	TypeCertificateReceived     Type = "quality.certificate.received.v1"
+	TypeDispositionDecided      Type = "quality.disposition.decided.v1"
+	TypeDispositionRevised      Type = "quality.disposition.revised.v1"
+	TypeRunStarted              Type = "production.run.started.v1"
+	TypeRunEnded                Type = "production.run.ended.v1"
+	TypeHoldPlaced              Type = "quality.hold.placed.v1"
+	TypeHoldLifted              Type = "quality.hold.lifted.v1"
+	TypeRecordQuarantined       Type = "observation.record.quarantined.v1"
+	TypeGapRecorded             Type = "observation.gap.recorded.v1"
+	TypeGapClosed               Type = "observation.gap.closed.v1"
+	TypeLossRecorded            Type = "observation.loss.recorded.v1"
+	TypeEpochOpened             Type = "agent.epoch.opened.v1"
+	TypeActRecorded             Type = "agent.act.recorded.v1"
+	TypeValueSampled            Type = "signal.value.sampled.v1"
 )
 
 // Event types that the cloud makes.
 const (
 	TypeTimerFired         Type = "workflow.timer.fired.v1"
+	TypeEvidenceAccepted   Type = "quality.evidence.accepted.v1"
+	TypeLotStatusChanged   Type = "inventory.lot.status_changed.v1"
+	TypeAllocationChanged  Type = "sales.allocation.changed.v1"
 	TypeEffectRequested    Type = "integration.effect.requested.v1"
 	TypeEffectSettled      Type = "integration.effect.settled.v1"
 	TypeLotStatusUpdated   Type = "lot.status.updated.v1"
@@ -39,6 +54,9 @@ const (
 	TypeDeadletterRedriven Type = "deadletter.record.redriven.v1"
 	TypeDeadletterReplaced Type = "deadletter.record.replaced.v1"
 	TypeDeadletterDropped  Type = "deadletter.record.dropped.v1"
+	TypeAlertRaised        Type = "monitor.alert.raised.v1"
+	TypeAlertCleared       Type = "monitor.alert.cleared.v1"
+	TypeControlSet         Type = "control.agent.set.v1"
 )
 
 // Spec is what is fixed for a type.
@@ -73,6 +91,18 @@ var specs = makeSpecs(
 	urgentSpec[SafetyFailed](false),
 	plantSpec[DefectDetected](LaneQuality, true),
 	urgentSpec[NonconformanceOpened](true),
+	plantSpec[NonconformanceContained](LaneQuality, true),
+	plantSpec[NonconformanceClosed](LaneQuality, true),
+	plantSpec[NonconformanceVoided](LaneQuality, true),
+	plantSpec[InspectionPlanned](LaneQuality, true),
+	plantSpec[InspectionCompleted](LaneQuality, true),
+	plantSpec[InspectionCancelled](LaneQuality, true),
+	plantSpec[InspectionSuperseded](LaneQuality, true),
+	plantSpec[CertificateReceived](LaneQuality, true),
+	plantSpec[DispositionDecided](LaneQuality, true),
+	plantSpec[DispositionRevised](LaneQuality, true),
+	plantSpec[RunStarted](LaneQuality, false),
+	plantSpec[RunEnded](LaneQuality, false),
 	urgentSpec[HoldPlaced](true),
 	plantSpec[HoldLifted](LaneQuality, true),
 	plantSpec[RecordQuarantined](LaneQuality, false),
@@ -83,6 +113,9 @@ var specs = makeSpecs(
 	plantSpec[ActRecorded](LaneQuality, false),
 	plantSpec[ValueSampled](LaneTelemetry, false),
 	cloudSpec[TimerFired](),
+	cloudSpec[EvidenceAccepted](),
+	cloudSpec[LotStatusChanged](),
+	cloudSpec[AllocationChanged](),
 	cloudSpec[EffectRequested](),
 	cloudSpec[EffectSettled](),
 	cloudSpec[LotStatusUpdated](),
@@ -91,6 +124,9 @@ var specs = makeSpecs(
 	cloudSpec[DeadletterRedriven](),
 	cloudSpec[DeadletterReplaced](),
 	cloudSpec[DeadletterDropped](),
+	cloudSpec[AlertRaised](),
+	cloudSpec[AlertCleared](),
+	cloudSpec[ControlSet](),
 )
 
 type dataOf[T any] interface {

@@ -108,11 +108,17 @@ func (c *Config) PlantLotStatus(plant string) string {
 	return c.Prefix + "." + plant + ".lot-status.v1"
 }
 
+// Control returns the topic of what the cloud says to a plant's agents.
+func (c *Config) Control(plant string) string { return c.Prefix + "." + plant + ".control.v1" }
+
 // LotStatus returns the topic of lot status across plants.
 func (c *Config) LotStatus() string { return c.Prefix + ".lot-status.v1" }
 
 // Effect returns the topic of effects and their outcomes.
 func (c *Config) Effect() string { return c.Prefix + ".effect.v1" }
+
+// Alert returns the topic of alerts, raised and cleared.
+func (c *Config) Alert() string { return c.Prefix + ".alert.v1" }
 
 // Audit returns the topic of the ledger's checkpoints.
 func (c *Config) Audit() string { return c.Prefix + ".audit.v1" }
@@ -126,6 +132,7 @@ func (c *Config) PlantSpecs(plant string) []Spec {
 		{c.Quality(plant), keyedPartitions, agentTopic(keep)},
 		{c.Telemetry(plant), keyedPartitions, agentTopic(keepSignal)},
 		{c.PlantLotStatus(plant), keyedPartitions, compacted()},
+		{c.Control(plant), 1, compacted()},
 	}
 }
 
@@ -134,6 +141,7 @@ func (c *Config) CloudSpecs() []Spec {
 	return []Spec{
 		{c.LotStatus(), keyedPartitions, compacted()},
 		{c.Effect(), keyedPartitions, kept(keep)},
+		{c.Alert(), 1, kept(keep)},
 		{c.Audit(), 1, kept(keep)},
 		{c.Deadletter(), keyedPartitions, kept(keep)},
 	}
@@ -212,12 +220,17 @@ func list(ctx context.Context, admin *kadm.Client, specs []Spec) (kadm.TopicDeta
 	return details, nil
 }
 
-// judge compares a topic with its specification.
+// judge compares a topic with its specification. A topic that we may not see is not one that is missing: making it would
+// be refused, too, and the person who reads the error has to look at the rights.
 func (s *Spec) judge(details kadm.TopicDetails) error {
 	d, found := details[s.Name]
 	switch {
-	case !found || d.Err != nil:
+	case !found || errors.Is(d.Err, kerr.UnknownTopicOrPartition):
 		return problem.New(problem.KafkaTopic, "topic %s %w", s.Name, errMissing)
+	case errors.Is(d.Err, kerr.TopicAuthorizationFailed), errors.Is(d.Err, kerr.ClusterAuthorizationFailed):
+		return problem.New(problem.KafkaRefused, "describe topic %s: %w", s.Name, d.Err)
+	case d.Err != nil:
+		return problem.New(problem.KafkaUnreachable, "describe topic %s: %w", s.Name, d.Err)
 	case len(d.Partitions) != int(s.Partitions):
 		return problem.New(problem.KafkaTopic, "topic %s %w: it has %d partitions, not %d", s.Name, ErrPartitions, len(d.Partitions), s.Partitions)
 	}
@@ -230,10 +243,13 @@ func createTopic(ctx context.Context, admin *kadm.Client, s Spec) error {
 		cfg[k] = &v
 	}
 	_, err := admin.CreateTopic(ctx, s.Partitions, -1, cfg, s.Name)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return problem.New(problem.KafkaTopic, "create topic %s: %w", s.Name, err)
+	switch {
+	case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
+		return nil
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return problem.New(problem.KafkaRefused, "create topic %s: %w", s.Name, err)
 	}
-	return nil
+	return problem.New(problem.KafkaTopic, "create topic %s: %w", s.Name, err)
 }
 
 // logger hands franz-go's log lines to zerolog; below warning they are debug.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
@@ -43,8 +45,10 @@ func TestConfig_Specs(t *testing.T) {
 		{"holdfast.p1.quality.v1", 6, "delete", "2592000000", true},
 		{"holdfast.p1.telemetry.v1", 6, "delete", "604800000", true},
 		{"holdfast.p1.lot-status.v1", 6, "compact", "", false},
+		{"holdfast.p1.control.v1", 1, "compact", "", false},
 		{"holdfast.lot-status.v1", 6, "compact", "", false},
 		{"holdfast.effect.v1", 6, "delete", "2592000000", false},
+		{"holdfast.alert.v1", 1, "delete", "2592000000", false},
 		{"holdfast.audit.v1", 1, "delete", "2592000000", false},
 		{"holdfast.deadletter.v1", 6, "delete", "2592000000", false},
 	} {
@@ -56,7 +60,7 @@ func TestConfig_Specs(t *testing.T) {
 			}
 		})
 	}
-	if len(specs) != 7 {
+	if len(specs) != 9 {
 		t.Errorf("%d topics", len(specs))
 	}
 }
@@ -65,8 +69,8 @@ func TestConfig_Ensure(t *testing.T) {
 	t.Run("ErrMissing", func(t *testing.T) {
 		_, c := start(t)
 		err := c.Ensure(t.Context(), c.CloudSpecs(), zerolog.Nop())
-		if problem.CodeOf(err) != problem.KafkaTopic || strings.Count(err.Error(), "is missing") != 4 {
-			t.Errorf("got %v: want all four named", err)
+		if problem.CodeOf(err) != problem.KafkaTopic || strings.Count(err.Error(), "is missing") != 5 {
+			t.Errorf("got %v: want all five named", err)
 		}
 	})
 	t.Run("makes them with their settings, once", func(t *testing.T) {
@@ -107,6 +111,33 @@ func TestConfig_Ensure(t *testing.T) {
 			t.Error("went on")
 		}
 	})
+}
+
+func TestSpec_Judge(t *testing.T) {
+	spec := Spec{Name: "holdfast.p1.quality.v1", Partitions: 2}
+	for _, c := range []struct {
+		name    string
+		details kadm.TopicDetails
+		code    problem.Code
+		missing bool
+	}{
+		{"OK", kadm.TopicDetails{spec.Name: {Partitions: kadm.PartitionDetails{0: {}, 1: {}}}}, "", false},
+		{"ErrAbsent", kadm.TopicDetails{}, problem.KafkaTopic, true},
+		{"ErrUnknown", kadm.TopicDetails{spec.Name: {Err: kerr.UnknownTopicOrPartition}}, problem.KafkaTopic, true},
+		{"ErrRights", kadm.TopicDetails{spec.Name: {Err: kerr.TopicAuthorizationFailed}}, problem.KafkaRefused, false},
+		{"ErrBroker", kadm.TopicDetails{spec.Name: {Err: kerr.LeaderNotAvailable}}, problem.KafkaUnreachable, false},
+		{"ErrPartitions", kadm.TopicDetails{spec.Name: {Partitions: kadm.PartitionDetails{0: {}}}}, problem.KafkaTopic, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := spec.judge(c.details)
+			if (err == nil) != (c.code == "") || err != nil && (problem.CodeOf(err) != c.code || errors.Is(err, errMissing) != c.missing) {
+				t.Errorf("got %v, want code %q, missing %t", err, c.code, c.missing)
+			}
+			if err != nil && !c.missing && strings.Contains(err.Error(), "is missing") {
+				t.Errorf("%v says that it is missing", err)
+			}
+		})
+	}
 }
 
 func TestConfig_Dial(t *testing.T) {
