@@ -1,26 +1,21 @@
-// Package qms is a simulator of a plain quality management system: nonconformance records over REST with JSON.
+// Package qms is a simulator of a plain quality management system: nonconformance records and signed dispositions over
+// REST with JSON, with a quality engineer who decides by a rule.
 //
 // It has the manners of the real ones: a reference is not unique, so that a repeated create makes a second record; an
 // illegal change of state is answered with 200 and a message, and changes nothing; a field that it does not know is
 // taken and dropped. Every effect is entered in a [book.Book] under the nonconformance's id; faults come from package
-// fault, by [Simulator.Faults] or by POST /control; GET /book shows the book.
+// fault, by the field Faults or by POST /control; GET /book shows the book.
 package qms
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/test/sim/book"
-	"github.com/holdfast-mesh/holdfast/test/sim/fault"
+	"github.com/holdfast-mesh/holdfast/test/sim/service"
 )
 
 // Config says what kind of system is simulated. The zero Config needs no token and keeps every reference.
@@ -34,19 +29,14 @@ type Config struct {
 
 // Simulator is one system. It is safe for concurrent use.
 type Simulator struct {
-	// Handler serves /records, /book and /control.
-	Handler http.Handler
-	// Faults are those in force.
-	Faults *fault.Set
+	// The frame serves /records, /dispositions, /book and /control, and holds the lock of all below.
+	*service.Service
 
-	cfg  Config
-	book *book.Book
-
-	// mu guards all below. It is held while one request is served: this system does one thing at a time.
-	mu      sync.Mutex
+	cfg     Config
 	records []*record // by id
 	saved   []*record
-	bad     int // refused tokens
+
+	dispositions, savedDispositions []*disposition
 }
 
 type record struct {
@@ -59,49 +49,47 @@ type record struct {
 
 // New returns a simulator without records. Its error is that of the book's file.
 func New(cfg Config) (*Simulator, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	b, err := book.Open(cfg.BookFile)
+	s := &Simulator{cfg: cfg}
+	frame, err := service.New(service.Config{Token: cfg.Token, BookFile: cfg.BookFile, Now: cfg.Now},
+		map[string]func(){"snapshot": s.Snapshot, "restore": s.Restore})
 	if err != nil {
 		return nil, err
 	}
-	s := &Simulator{cfg: cfg, book: b, Faults: &fault.Set{}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /book", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, append([]book.Entry{}, s.Book()...))
-	})
-	mux.Handle("POST /control", s.Faults.Control(map[string]func(){"snapshot": s.Snapshot, "restore": s.Restore}))
+	s.Service = frame
 	for pattern, serve := range map[string]http.HandlerFunc{
 		"GET /records": s.list, "POST /records": s.create, "GET /records/{id}": s.show, "PATCH /records/{id}": s.change,
+		"GET /dispositions": s.listDispositions, "GET /dispositions/{id}": s.showDisposition, "POST /dispositions": s.openDisposition,
+		"POST /dispositions/{id}/sign": s.signDisposition, "POST /dispositions/{id}/revise": s.reviseDisposition,
 	} {
-		mux.Handle(pattern, s.Faults.Wrap(s.guarded(serve)))
+		frame.Handle(pattern, serve)
 	}
-	s.Handler = mux
 	return s, nil
 }
 
-// Book returns all effects so far.
-func (s *Simulator) Book() []book.Entry { return s.book.Entries() }
-
 // Nonconformance returns the effects on the records of one nonconformance.
-func (s *Simulator) Nonconformance(id string) []book.Entry { return s.book.Of(id) }
+func (s *Simulator) Nonconformance(id string) []book.Entry { return s.Of(id) }
 
-// Close closes the book's file.
-func (s *Simulator) Close() error { return s.book.Close() }
+// Records returns how many records a nonconformance has now.
+func (s *Simulator) Records(nonconformance string) (n int) {
+	defer s.Lock()()
+	for _, r := range s.records {
+		if r.fields["external_id"] == nonconformance {
+			n++
+		}
+	}
+	return n
+}
 
 // Snapshot keeps the present records for [Simulator.Restore].
 func (s *Simulator) Snapshot() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.saved = clone(s.records)
+	defer s.Lock()()
+	s.saved, s.savedDispositions = clone(s.records), cloneDispositions(s.dispositions)
 }
 
 // Restore brings back the records of the last snapshot, as a restored backup does. The book keeps what it has.
 func (s *Simulator) Restore() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.records = clone(s.saved)
+	defer s.Lock()()
+	s.records, s.dispositions = clone(s.saved), cloneDispositions(s.savedDispositions)
 }
 
 func clone(records []*record) []*record {
@@ -116,37 +104,10 @@ func clone(records []*record) []*record {
 
 // SetState moves a record as a person in the system would, past the API and its rules.
 func (s *Simulator) SetState(id, state string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.Lock()()
 	if r := s.find(id); r != nil {
 		s.move(r, state)
 	}
-}
-
-// BadTokens returns how many requests had a wrong token.
-func (s *Simulator) BadTokens() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bad
-}
-
-// guarded checks the token, reads the body and lets one request in at a time.
-func (s *Simulator) guarded(serve http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-		if err != nil {
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.cfg.Token != "" && r.Header.Get("Authorization") != "Bearer "+s.cfg.Token {
-			s.bad++
-			answer(w, http.StatusUnauthorized, problem("unauthorized", "token is missing or wrong"))
-			return
-		}
-		serve(w, r)
-	})
 }
 
 func (s *Simulator) find(id string) *record {
@@ -167,33 +128,27 @@ func known(field string) bool {
 func (s *Simulator) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if q.Has("ref") && s.cfg.References == "missing" {
-		answer(w, http.StatusBadRequest, problem("unknown_filter", "there is no field ref"))
+		service.Refuse(w, http.StatusBadRequest, "unknown_filter", "there is no field ref")
 		return
 	}
-	since, err := time.Parse(time.RFC3339, q.Get("updated_since"))
-	if q.Get("updated_since") != "" && err != nil {
-		answer(w, http.StatusBadRequest, problem("bad_time", "updated_since is no time"))
-		return
-	}
-	found := []map[string]any{}
+	items := []service.Item{}
 	for _, rec := range s.records {
-		if rec.id > q.Get("after") && rec.matches(q.Get("ref"), q.Get("external_id"), since) {
-			found = append(found, rec.show())
+		if rec.matches(q.Get("ref"), q.Get("external_id")) {
+			items = append(items, service.Item{ID: rec.id, Changed: rec.latest(), Body: rec.show()})
 		}
 	}
-	total := len(found)
-	if n, err := strconv.Atoi(q.Get("limit")); err == nil && n >= 0 && n < len(found) {
-		found = found[:n]
-	}
-	answer(w, http.StatusOK, map[string]any{"records": found, "total": total})
+	service.Feed(w, r, "records", items)
 }
 
-func (r *record) matches(ref, external string, since time.Time) bool {
-	latest := r.changed
-	if latest.IsZero() {
-		latest = r.created
+func (r *record) matches(ref, external string) bool {
+	return (ref == "" || r.fields["ref"] == ref) && (external == "" || r.fields["external_id"] == external)
+}
+
+func (r *record) latest() time.Time {
+	if r.changed.IsZero() {
+		return r.created
 	}
-	return (ref == "" || r.fields["ref"] == ref) && (external == "" || r.fields["external_id"] == external) && !latest.Before(since)
+	return r.changed
 }
 
 func (r *record) show() map[string]any {
@@ -205,19 +160,18 @@ func (r *record) show() map[string]any {
 	return out
 }
 
-func (r *record) etag() string { return strconv.Quote(strconv.Itoa(r.version)) }
+func (r *record) etag() string { return service.ETag(r.version) }
 
 func (s *Simulator) create(w http.ResponseWriter, r *http.Request) {
 	var in map[string]any
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		answer(w, http.StatusBadRequest, problem("malformed", err.Error()))
+	if !service.Read(w, r, &in) {
 		return
 	}
 	if title, _ := in["title"].(string); title == "" {
-		answer(w, http.StatusUnprocessableEntity, problem("title_missing", "a record needs a title"))
+		service.Refuse(w, http.StatusUnprocessableEntity, "title_missing", "a record needs a title")
 		return
 	}
-	rec := &record{id: fmt.Sprintf("QE-%05d", len(s.records)+1), fields: map[string]any{}, state: "opened", version: 1, created: s.cfg.Now()}
+	rec := &record{id: service.Number("QE", len(s.records)+1), fields: map[string]any{}, state: "opened", version: 1, created: s.Now()}
 	for field, value := range in {
 		if known(field) && (field != "ref" || s.cfg.References == "") {
 			rec.fields[field] = value
@@ -227,17 +181,17 @@ func (s *Simulator) create(w http.ResponseWriter, r *http.Request) {
 	s.enter(rec, "record_created", rec.state)
 	w.Header().Set("Location", "/records/"+rec.id)
 	w.Header().Set("ETag", rec.etag())
-	answer(w, http.StatusCreated, rec.show())
+	service.Answer(w, http.StatusCreated, rec.show())
 }
 
 func (s *Simulator) show(w http.ResponseWriter, r *http.Request) {
 	rec := s.find(r.PathValue("id"))
 	if rec == nil {
-		answer(w, http.StatusNotFound, problem("not_found", "there is no such record"))
+		service.Refuse(w, http.StatusNotFound, "not_found", "there is no such record")
 		return
 	}
 	w.Header().Set("ETag", rec.etag())
-	answer(w, http.StatusOK, rec.show())
+	service.Answer(w, http.StatusOK, rec.show())
 }
 
 // change patches a record. What is not allowed is left out and named in the messages of a 200.
@@ -246,16 +200,9 @@ func (s *Simulator) change(w http.ResponseWriter, r *http.Request) {
 	var in map[string]any
 	switch {
 	case rec == nil:
-		answer(w, http.StatusNotFound, problem("not_found", "there is no such record"))
+		service.Refuse(w, http.StatusNotFound, "not_found", "there is no such record")
 		return
-	case r.Header.Get("If-Match") == "":
-		answer(w, http.StatusPreconditionRequired, problem("if_match", "If-Match is required"))
-		return
-	case r.Header.Get("If-Match") != rec.etag():
-		answer(w, http.StatusPreconditionFailed, problem("changed", "the record was changed by someone else"))
-		return
-	case json.NewDecoder(r.Body).Decode(&in) != nil:
-		answer(w, http.StatusBadRequest, problem("malformed", "the body is no JSON"))
+	case !service.Match(w, r, rec.version), !service.Read(w, r, &in):
 		return
 	}
 	messages := []string{}
@@ -265,13 +212,13 @@ func (s *Simulator) change(w http.ResponseWriter, r *http.Request) {
 		} else if known(field) && rec.fields[field] != nil && fmt.Sprint(rec.fields[field]) != fmt.Sprint(in[field]) {
 			rec.fields[field] = in[field]
 			rec.version++
-			rec.changed = s.cfg.Now()
+			rec.changed = s.Now()
 			s.enter(rec, "field_changed", field)
 			messages = append(messages, field+" changed")
 		}
 	}
 	w.Header().Set("ETag", rec.etag())
-	answer(w, http.StatusOK, map[string]any{"messages": messages})
+	service.Answer(w, http.StatusOK, map[string]any{"messages": messages})
 }
 
 func (s *Simulator) transition(rec *record, to string) string {
@@ -291,7 +238,7 @@ func (s *Simulator) transition(rec *record, to string) string {
 }
 
 func (s *Simulator) move(rec *record, to string) {
-	rec.state, rec.changed = to, s.cfg.Now()
+	rec.state, rec.changed = to, s.Now()
 	rec.version++
 	s.enter(rec, "state_changed", to)
 }
@@ -305,25 +252,14 @@ func (s *Simulator) enter(rec *record, kind, detail string) {
 			key = v
 		}
 	}
-	s.book.Add(book.Entry{At: s.cfg.Now(), Key: key, Kind: kind, Record: rec.id, Reference: text("ref"), Detail: detail})
-}
-
-func problem(code, message string) map[string]any {
-	return map[string]any{"error": map[string]string{"code": code, "message": strings.ToUpper(message[:1]) + message[1:]}}
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	s.Enter(book.Entry{Key: key, Kind: kind, Record: rec.id, Reference: text("ref"), Detail: detail})
 }
 
 // AddRecord makes a record as a person in the system would, and returns its id.
 func (s *Simulator) AddRecord(nonconformance, title string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.Lock()()
 	rec := &record{
-		id: fmt.Sprintf("QE-%05d", len(s.records)+1), state: "opened", version: 1, created: s.cfg.Now(),
+		id: service.Number("QE", len(s.records)+1), state: "opened", version: 1, created: s.Now(),
 		fields: map[string]any{"external_id": nonconformance, "title": title, "ref": ""},
 	}
 	s.records = append(s.records, rec)

@@ -85,6 +85,9 @@ func TestSimulator_Records(t *testing.T) {
 	if got := call("PATCH", "/records/QE-00001", `{"state":"contained","severity":"minor"}`, "If-Match", made.etag); got.status != 200 || got.etag == made.etag {
 		t.Errorf("changed: %d %s", got.status, got.raw)
 	}
+	if n := s.Records("nc:1"); n != 2 {
+		t.Errorf("%d records, want two", n)
+	}
 	if book := s.Nonconformance("nc:1"); len(book) != 4 || book[0].Kind != "record_created" || book[3].Detail != "contained" {
 		t.Errorf("book %+v", book)
 	}
