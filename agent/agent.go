@@ -1,4 +1,5 @@
-// Package agent wires holdfast-agent together: sources -> mapping -> queue -> uplink.
+// Package agent wires holdfast-agent together: sources -> mapping -> queue -> uplink, and back from the cloud the
+// downlink, which answers whether a lot may move.
 //
 // Guarantee: what a source acknowledges is synced to disk, in one commit with the source's position. At its quota lane
 // quality is not acknowledged; lane telemetry sheds its oldest records, and each shed interval is itself an event,
@@ -21,11 +22,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/holdfast-mesh/holdfast/agent/downlink"
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/mapping"
 	"github.com/holdfast-mesh/holdfast/agent/queue"
 	"github.com/holdfast-mesh/holdfast/agent/source"
 	"github.com/holdfast-mesh/holdfast/agent/source/mqtt"
+	"github.com/holdfast-mesh/holdfast/agent/source/opcua"
 	"github.com/holdfast-mesh/holdfast/agent/uplink"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
@@ -47,6 +50,7 @@ type Agent struct {
 	quality  *queue.Lane
 	signals  *queue.Lane
 	uplink   *uplink.Uplink
+	downlink *downlink.Downlink
 	sources  []source.Source
 	pipeline *pipeline
 }
@@ -69,6 +73,10 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return errors.Join(err, a.closeQueue())
 	}
 	defer func() { err = errors.Join(err, a.closeQueue()) }()
+	if err := a.openDownlink(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.downlink.Close()) }()
 	if err := a.build(); err != nil {
 		return err
 	}
@@ -109,7 +117,7 @@ func (a *Agent) laneConfig(lane event.Lane) queue.Config {
 	q := a.cfg.Queue
 	cfg := queue.Config{
 		Dir: a.cfg.laneDir(lane), Name: string(lane), Quota: int64(q.Telemetry.Of(q.Disk)), KeepSent: q.KeepSent, Clock: a.now,
-		Check: checkInChild, OnDamage: func(d queue.Damage) { a.pipeline.damaged(lane, d) },
+		Check: checkSegment, OnDamage: func(d queue.Damage) { a.pipeline.damaged(lane, d) },
 		AllowTmpfs: q.Tmpfs, Metrics: a.registry, Log: a.log,
 	}
 	if lane == event.LaneQuality {
@@ -121,15 +129,25 @@ func (a *Agent) laneConfig(lane event.Lane) queue.Config {
 // checkLimit bounds the check of one file.
 const checkLimit = 30 * time.Second
 
-// checkInChild runs this binary's check-segment on a file: a fault there ends the child, not the agent.
-func checkInChild(ctx context.Context, path string) error {
+// Commands of this binary that check a file. A damaged one can end the process that reads it.
+const (
+	CommandCheckSegment  = "check-segment"
+	CommandCheckDownlink = "check-downlink"
+)
+
+func checkSegment(ctx context.Context, path string) error {
+	return checkInChild(ctx, CommandCheckSegment, path)
+}
+
+// checkInChild runs one of this binary's check commands on a file: a fault there ends the child, not the agent.
+func checkInChild(ctx context.Context, command, path string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("%w: %w", queue.ErrNotChecked, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, self, "check-segment", path)
+	cmd := exec.CommandContext(ctx, self, command, path)
 	cmd.Env = append(os.Environ(), "GOMEMLIMIT=256MiB", "GOTRACEBACK=none")
 	output, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -152,9 +170,26 @@ func (a *Agent) closeQueue() error {
 	return errors.Join(errs...)
 }
 
+// openDownlink opens the copy of what the cloud said, in the data folder that the queue has locked.
+func (a *Agent) openDownlink(ctx context.Context) (err error) {
+	a.downlink, err = downlink.Open(downlink.Config{
+		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Dir: string(a.cfg.Data), MaxAge: a.cfg.Offline.MaxAge, Now: a.now,
+		Check: func(path string) error {
+			err := checkInChild(ctx, CommandCheckDownlink, path)
+			if errors.Is(err, queue.ErrNotChecked) {
+				a.log.Warn().Err(err).Str(telemetry.KeyFile, filepath.Base(path)).Msg("the copy of lot status could not be checked")
+				return nil
+			}
+			return err
+		},
+	}, a.log, a.registry)
+	return err
+}
+
 // build makes uplink, pipeline and sources.
 func (a *Agent) build() (err error) {
-	a.uplink, err = uplink.New(uplink.Config{Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now}, a.quality, a.signals, a.log, a.registry)
+	cfg := uplink.Config{Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control}
+	a.uplink, err = uplink.New(cfg, a.quality, a.signals, a.log, a.registry)
 	if err != nil {
 		return err
 	}
@@ -163,18 +198,33 @@ func (a *Agent) build() (err error) {
 		return err
 	}
 	cursors := a.quality.Cursors()
+	servers, values := opcua.NewServers(), opcua.NewMetrics(a.registry)
 	for _, cfg := range a.cfg.Sources {
-		s, err := mqtt.New(*cfg.MQTT, mqtt.Deps{
-			ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
-			Cursor: cursors[cfg.ID], Log: a.log, Now: a.now, Clock: a.clock.state,
-		})
+		s, err := a.newSource(&cfg, cursors[cfg.ID], servers, values)
 		if err != nil {
 			return fmt.Errorf("source %s: %w", cfg.ID, err)
 		}
 		a.sources = append(a.sources, s)
 	}
-	a.registry.MustRegister(sourceMetrics{a.sources})
+	a.registry.MustRegister(sourceMetrics{a.sources}, clockMetrics{&a.clock}, certificateMetrics{a.cfg.certificates(), a.now})
 	return nil
+}
+
+// newSource makes a source of the configured kind. Servers and values are shared by those of OPC UA.
+func (a *Agent) newSource(cfg *Source, cursor []byte, servers *opcua.Servers, values *opcua.Metrics) (source.Source, error) {
+	if cfg.OPCUA != nil {
+		return opcua.New(*cfg.OPCUA, opcua.Deps{
+			ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
+			PKI: filepath.Join(string(a.cfg.Data), "pki"), Cursor: cursor, Servers: servers, Metrics: values, Log: a.log, Now: a.now, Clock: a.clock.state,
+			Audit: func(ctx context.Context, act, subject, reason string, detail map[string]string) error {
+				return a.pipeline.act(ctx, act, "source "+cfg.ID, subject, reason, detail)
+			},
+		})
+	}
+	return mqtt.New(*cfg.MQTT, mqtt.Deps{
+		ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
+		Cursor: cursor, Log: a.log, Now: a.now, Clock: a.clock.state,
+	})
 }
 
 // beginEpoch starts this run's epoch in both lanes. Its first record goes before any other, so that no epoch is empty
@@ -256,6 +306,11 @@ func (a *Agent) runAll(ctx context.Context, listener, socket net.Listener) error
 	rest.Go(func() {
 		if err := a.uplink.Run(sending); err != nil {
 			cancel(fmt.Errorf("uplink: %w", err))
+		}
+	})
+	rest.Go(func() {
+		if err := a.downlink.Run(sending); err != nil {
+			cancel(fmt.Errorf("downlink: %w", err))
 		}
 	})
 	mux := telemetry.NewMux(a.registry, a.notReady)

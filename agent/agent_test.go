@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-mesh/holdfast/agent/downlink"
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/queue"
 	"github.com/holdfast-mesh/holdfast/agent/source"
@@ -18,10 +19,11 @@ import (
 	"github.com/holdfast-mesh/holdfast/test/sim/broker"
 )
 
-// TestMain stands in for the program where the agent checks its queue files in a child process.
+// TestMain stands in for the program where the agent checks its files in a child process.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "check-segment" {
-		if err := queue.CheckSegment(os.Args[2]); err != nil {
+	checks := map[string]func(string) error{CommandCheckSegment: queue.CheckSegment, CommandCheckDownlink: downlink.CheckFile}
+	if len(os.Args) == 3 && checks[os.Args[1]] != nil {
+		if err := checks[os.Args[1]](os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

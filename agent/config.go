@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/mapping"
 	"github.com/holdfast-mesh/holdfast/agent/source/mqtt"
+	"github.com/holdfast-mesh/holdfast/agent/source/opcua"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/kafka"
@@ -27,6 +28,8 @@ type Config struct {
 	Listen string       `yaml:"listen" doc:"address of /metrics, /healthz and /readyz"`
 	Queue  QueueConfig  `yaml:"queue"`
 	Kafka  kafka.Config `yaml:"kafka"`
+
+	Offline OfflineConfig `yaml:"offline"`
 
 	SharedSystems []string               `yaml:"shared_systems" doc:"systems that several plants read: the plant is no part of their event ids"`
 	Standby       bool                   `yaml:"standby" doc:"true where the plant has a second agent: key: arrival is refused"`
@@ -46,19 +49,27 @@ type QueueConfig struct {
 	Tmpfs     bool            `yaml:"allow_tmpfs" doc:"let the queue live in memory, where a power cut takes it; for tests"`
 }
 
+// OfflineConfig is about answers to "may this lot move?" while the cloud cannot be reached.
+type OfflineConfig struct {
+	MaxAge time.Duration `yaml:"max_age" doc:"how long after the cloud was last heard a lot may still move; a held one never may"`
+}
+
 // Source is one configured source, of exactly one kind.
 type Source struct {
 	ID        string       `yaml:"id" doc:"unique in the agent"`
 	Equipment string       `yaml:"equipment" doc:"equipment that all of it belongs to"`
 	System    string       `yaml:"system" doc:"system of record that it speaks for; enters event ids; empty = the id"`
 	MQTT      *mqtt.Config `yaml:"mqtt" doc:"an MQTT broker"`
+
+	OPCUA *opcua.Config `yaml:"opcua" doc:"an OPC UA server"`
 }
 
 // DefaultConfig: 8 GiB hold about 17 million records of 500 bytes, so three days at 65 records a second; 168 h of sent
 // data outlast a week in which nobody looked.
 var DefaultConfig = Config{
 	Data: "data", Listen: "127.0.0.1:7480", Kafka: kafka.DefaultConfig,
-	Queue: QueueConfig{Disk: 8 * config.GiB, Quality: 60, Telemetry: 20, Reserve: 20, KeepSent: 168 * time.Hour},
+	Offline: OfflineConfig{MaxAge: 4 * time.Hour},
+	Queue:   QueueConfig{Disk: 8 * config.GiB, Quality: 60, Telemetry: 20, Reserve: 20, KeepSent: 168 * time.Hour},
 }
 
 // Load reads agent.yaml with what it includes, checks it whole, and compiles the mappings, whose samples run. All that
@@ -132,8 +143,18 @@ func (c *Config) check(doc *config.Document) {
 	if q.KeepSent < 0 || q.KeepSent > mostKeepSent {
 		doc.Errorf(problem.ConfigValue, "queue.keep_sent", "keep_sent is %s: want 0 to %s", q.KeepSent, mostKeepSent)
 	}
+	if age := c.Offline.MaxAge; age < leastMaxAge || age > mostMaxAge {
+		doc.Errorf(problem.ConfigValue, "offline.max_age", "max_age is %s: want %s to %s", age, leastMaxAge, mostMaxAge)
+	}
 	c.checkSources(doc)
 }
+
+const (
+	// leastMaxAge: the cloud speaks once a minute, so that a shorter time would end between two words of it.
+	leastMaxAge = 3 * time.Minute
+	// mostMaxAge is a week: beyond it a person decides.
+	mostMaxAge = 7 * 24 * time.Hour
+)
 
 // mostKeepSent is ten years: a longer time is a typing error.
 const mostKeepSent = 10 * 365 * 24 * time.Hour
@@ -159,15 +180,21 @@ func (c *Config) checkSources(doc *config.Document) {
 		if s.System == "" {
 			s.System = s.ID
 		}
-		if s.MQTT == nil {
-			doc.Errorf(problem.ConfigMissing, path, "source %q has no kind: want mqtt", s.ID)
-			continue
+		switch {
+		case s.MQTT == nil && s.OPCUA == nil:
+			doc.Errorf(problem.ConfigMissing, path, "source %q has no kind: want mqtt or opcua", s.ID)
+		case s.MQTT != nil && s.OPCUA != nil:
+			doc.Errorf(problem.ConfigValue, path, "source %q has two kinds: want mqtt or opcua", s.ID)
+		case s.OPCUA != nil:
+			s.checkOPCUA(doc, config.Key(path, "opcua"))
+		default:
+			if !doc.Has(config.Key(config.Key(path, "mqtt"), "min_qos")) {
+				s.MQTT.MinQoS = mqtt.Default().MinQoS
+			}
+			s.checkMQTT(doc, config.Key(path, "mqtt"))
 		}
-		if !doc.Has(config.Key(config.Key(path, "mqtt"), "min_qos")) {
-			s.MQTT.MinQoS = mqtt.Default().MinQoS
-		}
-		s.checkMQTT(doc, config.Key(path, "mqtt"))
 	}
+	c.checkSampled(doc)
 	for i, m := range c.Mappings {
 		if from := m.From.Source; from != "" && !seen[from] {
 			doc.Errorf(problem.ConfigValue, config.Index("mappings", i)+".from.source", "no source has the id %q", from)
@@ -175,17 +202,46 @@ func (c *Config) checkSources(doc *config.Document) {
 	}
 }
 
-// checkMQTT places what is wrong at the key with which its text begins.
+// checkSampled refuses what may change a lot's release from a value that is looked at now and then: between two looks
+// a part can pass unseen.
+func (c *Config) checkSampled(doc *config.Document) {
+	for i, m := range c.Mappings {
+		spec, _ := event.Lookup(event.Type(m.Event.Type))
+		if m.Event.Type == "" || spec.Lane != event.LaneQuality {
+			continue
+		}
+		for _, s := range c.Sources {
+			if s.OPCUA == nil || m.From.Source != s.ID {
+				continue
+			}
+			if node, sampled := s.OPCUA.Sampled(m.From.Topic); sampled {
+				doc.Errorf(problem.ConfigValue, config.Index("mappings", i)+".from", "%s is a sample of source %s, so that a part can pass unseen: read it by pattern record or counter, or say sampled_ok: true there", node, s.ID)
+			}
+		}
+	}
+}
+
 func (s *Source) checkMQTT(doc *config.Document, path string) {
 	if s.MQTT.Broker == "" && doc.Has(config.Key(path, "broker")) {
 		return // it was named and could not be read, which is found already
 	}
-	err := s.MQTT.Check()
+	placed(doc, path, s.MQTT.Check())
+}
+
+func (s *Source) checkOPCUA(doc *config.Document, path string) {
+	if s.OPCUA.Endpoint == "" && doc.Has(config.Key(path, "endpoint")) {
+		return // as above
+	}
+	placed(doc, path, s.OPCUA.Check())
+}
+
+// placed adds an error at the key with which its text begins.
+func placed(doc *config.Document, path string, err error) {
 	if err == nil {
 		return
 	}
 	key, _, _ := strings.Cut(err.Error(), " ")
-	if at := config.Key(path, key); doc.Has(at) {
+	if at := path + "." + key; doc.Has(at) {
 		path = at
 	}
 	doc.Add(path, err)

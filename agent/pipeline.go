@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/holdfast-mesh/holdfast/agent/mapping"
@@ -125,7 +124,8 @@ func (p *pipeline) feed(id string) *feed {
 	return f
 }
 
-// emit makes a batch durable; it is the [source.Emit] of all sources. It waits while the queue is full.
+// emit makes a batch durable; it is the [source.Emit] of all sources. It waits while the queue is full. What a batch
+// leaves in memory counts only once it is on disk: a record that is read again must meet what it met before.
 func (p *pipeline) emit(ctx context.Context, b source.Batch) error {
 	f := p.feed(b.Source)
 	f.mu.Lock()
@@ -134,22 +134,22 @@ func (p *pipeline) emit(ctx context.Context, b source.Batch) error {
 	if b.Cursor != nil {
 		out.cursors[b.Source] = b.Cursor
 	}
-	changed := false
-	for i := range b.Signals {
-		res := p.mapper.Map(b.Signals[i], mapping.View{State: &f.state})
-		f.state.Apply(res.Changes)
-		changed = changed || len(res.Changes) > 0
-		if err := p.take(&out, f, &b.Signals[i], res); err != nil {
-			return err
-		}
+	state, err := p.mapAll(&out, f, b.Signals)
+	if err != nil {
+		return err
 	}
 	for i := range b.Gaps {
 		if err := p.gap(&out, b.Source, &b.Gaps[i]); err != nil {
 			return err
 		}
 	}
-	if changed {
-		text, err := json.Marshal(f.state.Changes(b.Source))
+	for i := range b.Closed {
+		if err := p.closing(&out, b.Source, &b.Closed[i]); err != nil {
+			return err
+		}
+	}
+	if state != nil {
+		text, err := json.Marshal(state.Changes(b.Source))
 		if err != nil {
 			return fmt.Errorf("keep remembered values of source %s: %w", b.Source, err)
 		}
@@ -158,10 +158,46 @@ func (p *pipeline) emit(ctx context.Context, b source.Batch) error {
 	if err := p.put(ctx, &out); err != nil {
 		return err
 	}
+	if state != nil {
+		f.state = *state
+	}
+	p.stored(f, &b, &out)
+	return nil
+}
+
+// mapAll adds what the signals become, and returns the remembered values after them; nil where they are as before.
+func (p *pipeline) mapAll(out *batch, f *feed, signals []source.Signal) (*mapping.State, error) {
+	var changed *mapping.State
+	for i := range signals {
+		state := &f.state
+		if changed != nil {
+			state = changed
+		}
+		res := p.mapper.Map(signals[i], mapping.View{State: state})
+		if len(res.Changes) > 0 && changed == nil {
+			changed = f.state.Copy()
+		}
+		if changed != nil {
+			changed.Apply(res.Changes)
+		}
+		if err := p.take(out, f, &signals[i], res); err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
+// stored takes note of a batch that is on disk.
+func (p *pipeline) stored(f *feed, b *source.Batch, out *batch) {
 	for _, r := range out.read {
 		f.recent.add(r.id, r.raw)
 	}
-	return nil
+	p.metrics.repeated.Add(float64(out.repeated))
+	p.metrics.gaps.WithLabelValues(b.Source).Add(float64(len(b.Gaps)))
+	p.metrics.closed.WithLabelValues(b.Source).Add(float64(len(b.Closed)))
+	for _, e := range out.trouble {
+		p.noteTrouble(e)
+	}
 }
 
 // batch is what one emit commits.
@@ -170,6 +206,9 @@ type batch struct {
 	signals []queue.Record
 	cursors map[string][]byte
 	read    []reading
+
+	repeated int            // events that were read before
+	trouble  []*event.Event // quarantine events
 }
 
 // take adds a signal's events. An event that can't be encoded is a fault of its mapping: quarantine.
@@ -189,7 +228,7 @@ func (p *pipeline) take(out *batch, f *feed, sig *source.Signal, res mapping.Res
 	if err := p.add(out, f, res.Quarantine); err != nil {
 		return fmt.Errorf("quarantine of %s: %w", sig.Ref, err)
 	}
-	p.noteTrouble(res.Quarantine)
+	out.trouble = append(out.trouble, res.Quarantine)
 	return nil
 }
 
@@ -202,7 +241,7 @@ func (p *pipeline) add(out *batch, f *feed, e *event.Event) error {
 	}
 	raw := e.Data.ReadBy().RawSHA256
 	if f != nil && f.recent.has(e.ID, raw) {
-		p.metrics.repeated.Inc()
+		out.repeated++
 		return nil
 	}
 	if err := e.Seal(p.agent); err != nil {
@@ -309,20 +348,6 @@ func (p *pipeline) fact(data event.Data, key ...string) *event.Event {
 		ID:     event.NaturalID(string(p.plant), p.agent, key, data.Type(), 0),
 		Source: "/" + string(p.plant) + "/" + p.agent, Time: p.now(), Plant: p.plant, Data: data,
 	}
-}
-
-// gap adds what a source did not observe.
-func (p *pipeline) gap(out *batch, sourceID string, g *source.Gap) error {
-	id, err := event.NewObjectID("gap", p.agent, sourceID+" "+g.Item+" "+event.At(g.From).String())
-	if err != nil {
-		return err
-	}
-	data := &event.GapRecorded{
-		GapID: id, Source: event.Name(sourceID), Equipment: event.EquipmentID(g.Equipment), From: event.At(g.From), To: event.At(g.To),
-		Reason: event.GapReason(g.Reason), Missing: g.Missing,
-	}
-	p.metrics.gaps.WithLabelValues(sourceID).Inc()
-	return p.add(out, nil, p.fact(data, sourceID, g.Item, event.At(g.From).String()))
 }
 
 // damaged takes note of a record found damaged while the lane runs; run records it. It must not block.
@@ -464,58 +489,4 @@ func (r *recent) add(id event.ID, raw event.Hash) {
 		r.next = (r.next + 1) % recentIDs
 	}
 	r.set[x] = struct{}{}
-}
-
-// pipelineMetrics of the agent:
-//
-//	holdfast_agent_repeated_events_total             events read again and dropped
-//	holdfast_agent_quarantined_events_total{cause}   records that were not understood, by E-code
-//	holdfast_agent_gap_events_total{source}          gaps recorded
-//	holdfast_agent_queue_full_waits_total            times that a source had to wait for room
-type pipelineMetrics struct {
-	repeated    prometheus.Counter
-	quarantined *prometheus.CounterVec
-	gaps        *prometheus.CounterVec
-	waits       prometheus.Counter
-}
-
-func newPipelineMetrics(reg prometheus.Registerer) *pipelineMetrics {
-	m := &pipelineMetrics{
-		repeated:    prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_agent_repeated_events_total", Help: "Events read again and dropped."}),
-		quarantined: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_agent_quarantined_events_total", Help: "Records that were not understood, by E-code."}, []string{"cause"}),
-		gaps:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_agent_gap_events_total", Help: "Gaps recorded."}, []string{"source"}),
-		waits:       prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_agent_queue_full_waits_total", Help: "Times that a source had to wait for room."}),
-	}
-	reg.MustRegister(m.repeated, m.quarantined, m.gaps, m.waits)
-	return m
-}
-
-// sourceMetrics shows the state of each source when it is asked:
-//
-//	holdfast_agent_source_up{source}                      1 while it reads
-//	holdfast_agent_source_received_events_total{source}   messages or values read
-type sourceMetrics struct{ sources []source.Source }
-
-var (
-	sourceUpDesc       = prometheus.NewDesc("holdfast_agent_source_up", "1 while the source reads.", []string{"source"}, nil)
-	sourceReceivedDesc = prometheus.NewDesc("holdfast_agent_source_received_events_total", "Messages or values read.", []string{"source"}, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (m sourceMetrics) Describe(ch chan<- *prometheus.Desc) {
-	ch <- sourceUpDesc
-	ch <- sourceReceivedDesc
-}
-
-// Collect implements prometheus.Collector.
-func (m sourceMetrics) Collect(ch chan<- prometheus.Metric) {
-	for _, s := range m.sources {
-		st := s.Status()
-		up := 0.0
-		if st.State == source.Live {
-			up = 1
-		}
-		ch <- prometheus.MustNewConstMetric(sourceUpDesc, prometheus.GaugeValue, up, st.ID)
-		ch <- prometheus.MustNewConstMetric(sourceReceivedDesc, prometheus.CounterValue, float64(st.Received), st.ID)
-	}
 }

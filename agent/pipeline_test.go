@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -169,6 +170,92 @@ func TestPipeline_Emit(t *testing.T) {
 		l.mustEmit(source.Batch{})
 		l.want()
 	})
+}
+
+// TestPipeline_Emit_NotStored lets a put fail: nothing of the batch may stay in memory, since its records are read again
+// and have to meet what they met before.
+func TestPipeline_Emit_NotStored(t *testing.T) {
+	l := newLine(t, 64<<20)
+	mapper, errs := mapping.Compile([]mapping.Config{
+		{Name: "tag", Version: 1, From: mapping.From{Topic: "tag"}, Remember: []mapping.Remember{{Tag: `"lot"`, Value: "p.lot"}}},
+	}, mapping.Options{Plant: "p1", Agent: "gw1"})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	l.mapper = mapper
+	signal := func(topic, payload string) source.Signal {
+		s := pressMessage("1", "45.1")
+		s.Ref, s.Raw = topic, []byte(payload)
+		return s
+	}
+	l.mustEmit(source.Batch{Signals: []source.Signal{signal("tag", `{"lot":"L-1"}`)}})
+	kept := string(l.quality.Cursors()["state:press"])
+	if err := l.quality.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := source.Batch{
+		Source: "press", Signals: []source.Signal{signal("tag", `{"lot":"L-2"}`), signal("unknown", "{}")},
+		Gaps: []source.Gap{{From: time.Now().Add(-time.Minute), To: time.Now(), Reason: source.GapDisconnect}},
+	}
+	if err := l.emit(t.Context(), b); !errors.Is(err, queue.ErrClosed) {
+		t.Fatalf("got %v", err)
+	}
+	text, err := json.Marshal(l.feed("press").state.Changes("press"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(text) != kept || !strings.Contains(kept, "L-1") {
+		t.Errorf("remembered is %s, on disk is %s", text, kept)
+	}
+	if len(l.quarantined()) != 0 || l.counter("holdfast_agent_gap_events_total") != 0 || l.counter("holdfast_agent_quarantined_events_total") != 0 {
+		t.Error("what is not on disk is shown and counted")
+	}
+}
+
+// TestPipeline_Closing proves that a closing names the gap that was recorded.
+func TestPipeline_Closing(t *testing.T) {
+	l := newLine(t, 64<<20)
+	from := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	g := source.Gap{
+		Equipment: "press4", Item: "torque", From: from, To: from.Add(time.Minute), Reason: source.GapSequenceJump,
+		FromSeq: 5, ToSeq: 7, Missing: 3, Items: []string{"ns=2;s=torque"},
+	}
+	l.mustEmit(source.Batch{Gaps: []source.Gap{g}, Closed: []source.Closing{{Gap: g, Reason: "history", Filled: 3}}})
+	l.want(gapped, string(event.TypeGapClosed))
+	var all []event.Data
+	if err := l.quality.Scan(t.Context(), queue.Range{}, func(r queue.Record) error {
+		typ := event.TypeGapRecorded
+		if len(all) > 0 {
+			typ = event.TypeGapClosed
+		}
+		d, err := event.DecodeData(typ, r.Value)
+		all = append(all, d)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	recorded, closed := all[0].(*event.GapRecorded), all[1].(*event.GapClosed)
+	if recorded.GapID != closed.GapID || closed.Filled != 3 || closed.Reason != "history" || recorded.FromSeq != 5 || recorded.ToSeq != 7 || len(recorded.Items) != 1 {
+		t.Errorf("recorded %+v, closed %+v", recorded, closed)
+	}
+	if l.counter("holdfast_agent_gap_events_total") != 1 || l.counter("holdfast_agent_gap_closed_events_total") != 1 {
+		t.Error("they are not counted")
+	}
+}
+
+// TestPipeline_GapReasons proves that each reason a source may give is one of the contract.
+func TestPipeline_GapReasons(t *testing.T) {
+	l := newLine(t, 64<<20)
+	for i, reason := range []string{
+		source.GapDisconnect, source.GapWatchdog, source.GapServerRestart, source.GapConnectorCrash, source.GapAgentRestart, source.GapQueueOverflow,
+		source.GapEventOverflow, source.GapBackpressure, source.GapSequenceJump, source.GapSequenceReset, source.GapTorn, source.GapStatusChange,
+		source.GapItemMissing, source.GapTrustRefused, source.GapSessionLost, source.GapSequenceMissing, source.GapClockStep, source.GapFileRotated,
+	} {
+		at := time.Date(2026, 11, 24, 6, i, 0, 0, time.UTC)
+		if err := l.emit(t.Context(), source.Batch{Source: "press", Gaps: []source.Gap{{From: at, To: at, Reason: reason}}}); err != nil {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
 }
 
 // TestPipeline_Take gives events that can't be encoded: their payload is in quarantine, once.

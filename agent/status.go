@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/mapping"
 	"github.com/holdfast-mesh/holdfast/agent/queue"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
@@ -34,8 +35,9 @@ var _ localapi.Agent = (*operator)(nil)
 func (o *operator) Status() localapi.Status {
 	a := o.agent
 	s := localapi.Status{
-		Format: localapi.Format, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Build: BuildVersion().Version, Epoch: string(a.epoch),
-		Config: a.cfg.hash(), UpSince: a.started, AsOf: a.now(), Uplink: localapi.NewUplink(a.uplink.Status()), Lanes: o.Queue().Lanes,
+		Format: localapi.Format, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Build: cli.BuildVersion().Version, Epoch: string(a.epoch),
+		Config: a.cfg.hash(), UpSince: a.started, AsOf: a.now(), Uplink: localapi.NewUplink(a.uplink.Status()),
+		Downlink: localapi.NewDownlink(a.downlink.Status(), a.superseded()), Lanes: o.Queue().Lanes,
 		Sources: []localapi.Source{}, Arrival: append([]string{}, a.mapper.Arrival()...), Mixed: a.cfg.mixed(),
 		Quarantine: localapi.Quarantine{Count: total(a.pipeline.metrics.quarantined), Newest: []localapi.Quarantined{}},
 	}

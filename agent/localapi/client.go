@@ -43,6 +43,16 @@ func (c *Client) Queue(ctx context.Context) (q Queue, err error) {
 	return q, c.get(ctx, "/v1/queue", &q)
 }
 
+// Lot tells whether a lot may move. Name is its key, or its number where only one lot has it.
+func (c *Client) Lot(ctx context.Context, name string) (l Lot, err error) {
+	return l, c.get(ctx, "/v1/lot?name="+url.QueryEscape(name), &l)
+}
+
+// Lots tells the same of the lots that follow after, in the order of their keys; "" = from the first.
+func (c *Client) Lots(ctx context.Context, after string) (l Lots, err error) {
+	return l, c.get(ctx, "/v1/lots?after="+url.QueryEscape(after), &l)
+}
+
 // Replay sends an order and calls each with every line of the answer but a failure, which is the error. An answer that
 // ends before its last line is an error, too. The replay ends with ctx.
 func (c *Client) Replay(ctx context.Context, order Replay, each func(Update)) error {

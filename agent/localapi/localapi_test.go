@@ -120,6 +120,17 @@ func (f *fake) Queue() Queue {
 	return Queue{Format: Format, Plant: "p1", Lanes: []Lane{{Name: "quality", Depth: 7}}}
 }
 
+func (f *fake) Lot(_ context.Context, name string) (Lot, error) {
+	if name == "both" {
+		return Lot{}, problem.New(problem.Usage, "several lots have the number %q", name)
+	}
+	return Lot{Format: Format, Plant: "p1", Lot: name, MayMove: true}, nil
+}
+
+func (f *fake) Lots(_ context.Context, after string) (Lots, error) {
+	return Lots{Format: Format, Plant: "p1", Lots: []Lot{{Lot: after + "1"}}}, nil
+}
+
 func (f *fake) PlanReplay(_ context.Context, order Replay) (Plan, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

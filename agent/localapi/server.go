@@ -18,6 +18,10 @@ import (
 type Agent interface {
 	Status() Status
 	Queue() Queue
+	// Lot tells whether the lot with this key, or this number, may move.
+	Lot(ctx context.Context, name string) (Lot, error)
+	// Lots tells the same of up to [MaxLots] lots that follow after.
+	Lots(ctx context.Context, after string) (Lots, error)
 	// PlanReplay tells what Replay would send, and changes nothing. The order has been checked.
 	PlanReplay(ctx context.Context, order Replay) (Plan, error)
 	// Replay records the act for good, then sends. It calls progress on its own goroutine, and returns after the last
@@ -40,6 +44,8 @@ func Serve(ctx context.Context, l net.Listener, agent Agent, log zerolog.Logger)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, agent.Status()) })
 	mux.HandleFunc("GET /v1/queue", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, agent.Queue()) })
+	mux.HandleFunc("GET /v1/lot", h.lot)
+	mux.HandleFunc("GET /v1/lots", h.lots)
 	mux.HandleFunc("POST /v1/queue/replay", h.replay)
 	server := telemetry.NewServer(h.identify(mux), log)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
@@ -74,6 +80,29 @@ func (h *handler) identify(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (h *handler) lot(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("name")
+	if name == "" {
+		fail(w, problem.New(problem.Usage, "the name of a lot is missing"))
+		return
+	}
+	l, err := h.agent.Lot(r.Context(), name)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, l)
+}
+
+func (h *handler) lots(w http.ResponseWriter, r *http.Request) {
+	l, err := h.agent.Lots(r.Context(), r.URL.Query().Get("after"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, l)
 }
 
 func (h *handler) replay(w http.ResponseWriter, r *http.Request) {

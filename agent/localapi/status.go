@@ -22,9 +22,10 @@ type Status struct {
 	UpSince time.Time `json:"up_since"`
 	AsOf    time.Time `json:"as_of"`
 
-	Uplink  Uplink   `json:"uplink"`
-	Lanes   []Lane   `json:"lanes"`
-	Sources []Source `json:"sources"`
+	Uplink   Uplink   `json:"uplink"`
+	Downlink Downlink `json:"downlink"`
+	Lanes    []Lane   `json:"lanes"`
+	Sources  []Source `json:"sources"`
 
 	Arrival    []string   `json:"key_arrival"`   // mappings whose events a second delivery counts twice
 	Mixed      []Mixed    `json:"mixed_sources"` // sources whose urgent events can wait behind others
@@ -37,6 +38,8 @@ type Uplink struct {
 	Since     time.Time `json:"since"`                // of up
 	LastError string    `json:"last_error,omitempty"` // of the newest failure, with its code; stays after it is over
 	NextTry   time.Time `json:"next_try,omitzero"`    // zero while up
+	Head      time.Time `json:"head,omitzero"`        // when the newest head was confirmed; zero = none yet
+	Answered  uint64    `json:"barrier_answered"`     // newest barrier that a head answered; 0 = none
 }
 
 // NewUplink shows the uplink's own status.
@@ -112,6 +115,12 @@ type Source struct {
 	Duplicates uint64    `json:"duplicates"` // that the source itself recognised
 	Reconnects uint64    `json:"reconnects"`
 	AtMostOnce []string  `json:"at_most_once,omitempty"` // topics without a promise, the first ten
+
+	Items    int                    `json:"items,omitempty"`    // configured single items; absent = it has none
+	Signals  map[source.Quality]int `json:"signals,omitempty"`  // items by the quality of their newest value
+	Troubled []string               `json:"troubled,omitempty"` // items that are not read, with the reason, the first ten
+	OpenGaps int                    `json:"open_gaps,omitempty"`
+	Facts    []string               `json:"facts,omitempty"` // what was agreed with the other side
 }
 
 // NewSource shows a source's own status.
@@ -119,7 +128,7 @@ func NewSource(s source.Status) Source {
 	return Source{
 		ID: s.ID, Transport: s.Transport, Address: s.Address, State: s.State, Since: s.Since, Problem: s.Problem, Next: s.Next,
 		LastSignal: s.LastSignal, Received: s.Received, Discarded: s.Discarded, Duplicates: s.Duplicates, Reconnects: s.Reconnects,
-		AtMostOnce: s.AtMostOnce,
+		AtMostOnce: s.AtMostOnce, Items: s.Items, Signals: s.Signals, Troubled: s.Troubled, OpenGaps: s.OpenGaps, Facts: s.Facts,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -68,6 +69,22 @@ func (c *Change) value() (any, error) {
 // time uses it. The zero State is empty.
 type State struct {
 	sources map[string]map[string][]Change // source, tag, oldest first by arrival
+	shared  map[tagKey]bool                // histories that the original of this copy holds, too
+}
+
+type tagKey struct{ source, tag string }
+
+// Copy returns a state to try changes on. From then on only one of the two may be changed: the copy, to take the
+// original's place, or, once the copy is given up, the original.
+func (s *State) Copy() *State {
+	c := &State{sources: make(map[string]map[string][]Change, len(s.sources)), shared: map[tagKey]bool{}}
+	for source, tags := range s.sources {
+		c.sources[source] = maps.Clone(tags)
+		for tag := range tags {
+			c.shared[tagKey{source, tag}] = true
+		}
+	}
+	return c
 }
 
 // Apply takes in the changes of a [Result].
@@ -84,6 +101,10 @@ func (s *State) Apply(changes []Change) {
 		history, known := tags[c.Tag]
 		if !known && len(tags) >= maxTags {
 			delete(tags, stalest(tags))
+		}
+		if at := (tagKey{c.Source, c.Tag}); s.shared[at] {
+			history = slices.Clone(history)
+			delete(s.shared, at)
 		}
 		tags[c.Tag] = extend(history, c)
 	}

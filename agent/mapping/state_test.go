@@ -107,3 +107,35 @@ func TestState_Bounds(t *testing.T) {
 		t.Errorf("%d tags, want %d", n, maxTags)
 	}
 }
+
+// TestState_Copy proves that a copy can be changed and given up: what it shares with its original is not touched.
+func TestState_Copy(t *testing.T) {
+	var original State
+	for n := range maxChanges {
+		original.Apply([]Change{change(fmt.Sprint(n), 0, n)})
+	}
+	other := change("x", 0, 1)
+	other.Tag = "Order"
+	original.Apply([]Change{other})
+	before := original.Changes("kep")
+
+	copied := original.Copy()
+	for n := range 3 { // the first refreshes the newest value, the others push the oldest out
+		copied.Apply([]Change{change(fmt.Sprint(maxChanges-1+n), 0, maxChanges+n)})
+	}
+	added := change("y", 0, 2)
+	added.Tag = "Shift"
+	copied.Apply([]Change{added})
+	if diff := cmp.Diff(before, original.Changes("kep")); diff != "" {
+		t.Errorf("a change of the copy reached the original:\n%s", diff)
+	}
+
+	direct := original
+	for n := range 3 {
+		direct.Apply([]Change{change(fmt.Sprint(maxChanges-1+n), 0, maxChanges+n)})
+	}
+	direct.Apply([]Change{added})
+	if diff := cmp.Diff(direct.Changes("kep"), copied.Changes("kep")); diff != "" {
+		t.Errorf("a copy remembers otherwise (-original +copy):\n%s", diff)
+	}
+}

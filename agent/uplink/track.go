@@ -152,18 +152,21 @@ func (w *window) room(ctx context.Context) error {
 //
 //	holdfast_agent_uplink_up                    1 while the broker answers
 //	holdfast_agent_uplink_urgent_events_total   urgent records that were sent ahead of their lane
+//	holdfast_agent_uplink_head_age_seconds      time since the broker confirmed the newest head
 type metrics struct {
 	up     prometheus.Gauge
 	urgent prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, headAge func() float64) *metrics {
 	m := &metrics{
 		up:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "holdfast_agent_uplink_up", Help: "1 while the broker answers."}),
 		urgent: prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_agent_uplink_urgent_events_total", Help: "Urgent records that were sent ahead of their lane."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.up, m.urgent)
+		reg.MustRegister(m.up, m.urgent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "holdfast_agent_uplink_head_age_seconds", Help: "Time since the broker confirmed the newest head, since the start where there was none.",
+		}, headAge))
 	}
 	return m
 }

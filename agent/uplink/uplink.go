@@ -7,6 +7,9 @@
 // sending goes on behind the acked position. No record is skipped. A crash between the broker's answer and the acked
 // position sends records again; the cloud's inbox knows them by their ids.
 //
+// Past the queue go heads: statements of how far each lane reaches on disk. A head also says which barrier the agent had
+// read before it looked, so that the cloud knows what a release has seen. And what the cloud says it misses is sent again.
+//
 // A producer's acknowledgement is no proof: the cloud proves completeness by epoch, lane and seq. Contexts given to a
 // record are never cancelled, and no delivery time-out is set, because a cancelled idempotent record can be
 // acknowledged and not written.
@@ -39,6 +42,9 @@ type Config struct {
 	Plant string
 	Agent string
 	Now   func() time.Time
+	// Control returns the newest control record of this agent, nil before the first, and a channel that is closed when a
+	// newer one is read. A nil Control means that the cloud says nothing: no barrier, nothing wanted.
+	Control func() (*event.ControlSet, <-chan struct{})
 }
 
 const (
@@ -68,8 +74,11 @@ type Uplink struct {
 	metrics *metrics
 	handed  handed // of lane quality
 
-	mu     sync.Mutex // guards status
+	headEvery time.Duration // tests shorten it
+
+	mu     sync.Mutex // guards what follows
 	status Status
+	stated time.Time // when the newest head was confirmed, else of New; with a monotonic reading
 }
 
 // Status is a snapshot of the link.
@@ -78,6 +87,8 @@ type Status struct {
 	Since     time.Time // of Up
 	LastError string    // of the newest failure; stays after it is over
 	NextTry   time.Time // zero while up
+	Head      time.Time // when the newest head was confirmed; zero = none yet
+	Answered  uint64    // barrier that it answered
 }
 
 // New returns an uplink for the two lanes. It makes no connection; reg may be nil.
@@ -86,7 +97,11 @@ func New(cfg Config, quality, signals *queue.Lane, log zerolog.Logger, reg prome
 	if err != nil {
 		return nil, err
 	}
-	u := &Uplink{cfg: cfg, quality: quality, signals: signals, log: log, metrics: newMetrics(reg), handed: newHanded()}
+	if cfg.Control == nil {
+		cfg.Control = func() (*event.ControlSet, <-chan struct{}) { return nil, nil }
+	}
+	u := &Uplink{cfg: cfg, quality: quality, signals: signals, log: log, handed: newHanded(), headEvery: headEvery, stated: time.Now()}
+	u.metrics = newMetrics(reg, u.headAge)
 	u.opts = append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.StopProducerOnDataLossDetected(),
@@ -110,6 +125,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 	all.Go(func() { u.loop(ctx, "urgent", u.sendUrgent) })
 	all.Go(func() { u.loop(ctx, string(event.LaneQuality), u.sendQuality) })
 	all.Go(func() { u.loop(ctx, string(event.LaneTelemetry), u.sendTelemetry) })
+	all.Go(func() { u.loop(ctx, "head", u.sendHeads) })
+	all.Go(func() { u.sendWanted(ctx) })
 	all.Go(func() { u.watch(ctx) })
 	all.Wait()
 	return nil

@@ -13,6 +13,9 @@ const (
 	Reinspection        InspectionType = "reinspection"
 )
 
+// CheckInspectionType returns an error that names what is allowed if t is none of the types.
+func CheckInspectionType(t InspectionType) error { return t.check() }
+
 func (t InspectionType) check() error {
 	return oneOf(t, InspectionIncoming, InspectionInProcess, InspectionFinal, InspectionOutgoing, InspectionPeriodic, Reinspection)
 }

@@ -29,6 +29,13 @@ const (
 	SourceBlocked  Code = "E-4003"
 	SessionLost    Code = "E-4004"
 	SourceDown     Code = "E-4005"
+	ServerTrust    Code = "E-4101"
+	NodeMissing    Code = "E-4102"
+	ClientTrust    Code = "E-4103"
+	LinkInsecure   Code = "E-4104"
+	SourceStale    Code = "E-4105"
+	TypeUnknown    Code = "E-4106"
+	ServerTwice    Code = "E-4107"
 
 	QueueFull    Code = "E-5001"
 	QueueLocked  Code = "E-5002"
@@ -70,6 +77,11 @@ const (
 	ReasonNeeded Code = "E-8004"
 	StateMoved   Code = "E-8005"
 
+	PasswordRefused  Code = "E-8006"
+	UserLocked       Code = "E-8007"
+	SignatureRefused Code = "E-8008"
+	SignerRepeated   Code = "E-8009"
+
 	Internal Code = "E-9001"
 )
 
@@ -102,6 +114,14 @@ var catalogue = map[Code]Page{
 	SourceBlocked:  {"more messages arrived than the in-flight limit allows", "the link is closed and messages are delivered again; nothing is lost", "set the source's in_flight to the broker's in-flight limit"},
 	SourceDown:     {"a source cannot be reached", "its messages wait where they are; the connection is tried again by itself", "check the source, the link to it and the address"},
 	SessionLost:    {"the broker no longer knows our session", "messages sent while we were away may be lost at the broker; a gap is recorded", "check the broker's persistence and session expiry"},
+
+	ServerTrust:  {"the server's certificate is not trusted", "values of this source are not read; the gap is recorded", "compare the thumbprint named with the one that the server shows; if it is the right server, move the file named from rejected to trusted"},
+	NodeMissing:  {"a node is not at the server, or cannot be read", "this item alone is not read, its gap is recorded, all others go on; it is tried again by itself", "compare the node with the server's address space, then correct the node or the server's program"},
+	ClientTrust:  {"the server does not trust our certificate", "values of this source are not read; the gap is recorded", "at the server move the certificate with the thumbprint named from its rejected to its trusted folder"},
+	LinkInsecure: {"the connection would be less secure than configured", "nothing was sent over it; values of this source are not read", "offer the configured security at the server, or name owner, reason and end of an exception"},
+	SourceStale:  {"a source is connected, and nothing comes from it", "the connection is built anew; the gap is recorded", "check whether server or machine hang; the connection is tried again by itself"},
+	TypeUnknown:  {"a structure that the server does not describe", "its values are in quarantine with their raw bytes", "update the server's firmware, or read the structure's members one by one with pattern counter"},
+	ServerTwice:  {"two servers with one application URI", "the second is not read: its facts would count as those of the first", "give each server a certificate with an application URI of its own"},
 
 	QueueFull:    {"the queue is at its quota", "sources of lane quality are not acknowledged, telemetry sheds its oldest records", "bring the link back or raise queue.disk; collection goes on by itself"},
 	QueueLocked:  {"another process has the queue open", "this process does not start; the other one goes on", "stop the other agent, or use its socket"},
@@ -142,6 +162,11 @@ var catalogue = map[Code]Page{
 	ObjectHidden: {"the object does not exist for this identity", "nothing was read; the attempt is in the ledger", "check the id and your plants"},
 	ReasonNeeded: {"an act without a reason", "nothing was changed", "state why with --reason"},
 	StateMoved:   {"the object changed since it was read", "nothing was changed", "read it again and decide on what it is now"},
+
+	PasswordRefused:  {"user name or password is wrong", "nothing was signed or changed; after several wrong passwords the name is locked for a while", "try again, or ask an administrator for a new password"},
+	UserLocked:       {"too many wrong passwords were given for this user name", "no password is looked at until the time named, not even the right one", "wait until then, or ask an administrator for a new password; look in the ledger for who tried"},
+	SignatureRefused: {"this user may not sign", "nothing was signed or changed; the attempt is in the ledger", "let a person with the role named sign; a password that an administrator gave is changed first, by user passwd"},
+	SignerRepeated:   {"two signatures are those of one person", "nothing was signed or changed", "let another person sign as well; two accounts of one person are one signer"},
 
 	Internal: {"a fault in Holdfast itself", "what was being done did not happen; nothing acknowledged is lost", "report it with the log lines around this one"},
 }

@@ -2,29 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
-)
-
-// Exit codes.
-const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitConfig      = 3
-	exitRefused     = 4
-	exitPartial     = 5
-	exitUnreachable = 6
 )
 
 // program is what the commands see of the world.
@@ -59,11 +46,10 @@ func (p *program) main(ctx context.Context, args []string) int {
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
+	if err != nil {
+		cli.Explain(p.err, err)
 	}
-	p.explain(err)
-	return exitOf(err)
+	return cli.ExitOf(err)
 }
 
 func (p *program) root() *cobra.Command {
@@ -82,7 +68,8 @@ func (p *program) root() *cobra.Command {
 	f.BoolVarP(&p.global.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&p.global.timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return problem.New(problem.Usage, "%w", err) })
-	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.queueCommand(), p.versionCommand(), p.checkSegmentCommand())
+	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.lotCommand(), p.queueCommand(), p.versionCommand())
+	root.AddCommand(p.checkFileCommands()...)
 	return root
 }
 
@@ -102,16 +89,6 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// isTerminal tells whether a person reads w as it is written.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 func (p *program) checkGlobal() error {
 	switch p.global.output {
 	case formatTable, formatJSON:
@@ -125,39 +102,4 @@ func (p *program) say(format string, args ...any) {
 	if !p.global.quiet {
 		_, _ = fmt.Fprintf(p.err, format+"\n", args...)
 	}
-}
-
-// explain tells on stderr what went wrong. The findings of a configuration stand one on a line, with their places.
-func (p *program) explain(err error) {
-	if list, ok := errors.AsType[config.Errors](err); ok {
-		_, _ = fmt.Fprintln(p.err, list.Error())
-		return
-	}
-	_, _ = fmt.Fprintln(p.err, err) // with what the layers above the problem knew
-	if pr, ok := errors.AsType[*problem.Problem](err); ok {
-		_, _ = fmt.Fprintf(p.err, "  so:   %s\n  next: %s\n", pr.Consequence, pr.Next)
-	}
-}
-
-// exitOf returns the exit code of an error. The service's unit does not start the agent again after 2, 3 and 4.
-func exitOf(err error) int {
-	if _, ok := errors.AsType[*partial](err); ok {
-		return exitPartial
-	}
-	if _, ok := errors.AsType[config.Errors](err); ok {
-		return exitConfig
-	}
-	switch code := problem.CodeOf(err); {
-	case code == problem.Usage, code == problem.ReasonNeeded:
-		return exitUsage
-	case code == problem.APIUnreachable:
-		return exitUnreachable
-	case code == problem.QueueVersion, code == problem.ConfigSecret, code == problem.RuleRefused, strings.HasPrefix(string(code), "E-8"):
-		return exitRefused
-	case strings.HasPrefix(string(code), "E-1"):
-		return exitConfig
-	case code == problem.Internal && strings.HasPrefix(err.Error(), "unknown command"):
-		return exitUsage
-	}
-	return exitFailed
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
@@ -29,7 +30,8 @@ var asOf = time.Date(2026, 11, 24, 14, 2, 11, 0, time.UTC)
 type fake struct {
 	status localapi.Status
 	plan   localapi.Plan
-	fails  error // after four records
+	lots   []localapi.Lot
+	fails  error // after four records, and for every lot
 
 	mu     sync.Mutex // guards orders
 	orders []localapi.Replay
@@ -39,6 +41,30 @@ func (f *fake) Status() localapi.Status { return f.status }
 
 func (f *fake) Queue() localapi.Queue {
 	return localapi.Queue{Format: localapi.Format, Plant: f.status.Plant, Agent: f.status.Agent, AsOf: asOf, Lanes: f.status.Lanes}
+}
+
+func (f *fake) Lot(_ context.Context, name string) (localapi.Lot, error) {
+	for _, l := range f.lots {
+		if l.Lot == name {
+			return l, nil
+		}
+	}
+	return localapi.Lot{}, f.fails
+}
+
+// Lots gives one lot a page.
+func (f *fake) Lots(_ context.Context, after string) (localapi.Lots, error) {
+	page := localapi.Lots{Format: localapi.Format, Plant: "halle-1", Agent: "gw1", AsOf: asOf, Lots: []localapi.Lot{}}
+	for i, l := range f.lots {
+		if after == "" || i > 0 && f.lots[i-1].Lot == after {
+			page.Lots = append(page.Lots, l)
+			if i < len(f.lots)-1 {
+				page.Next = l.Lot
+			}
+			break
+		}
+	}
+	return page, f.fails
 }
 
 func (f *fake) PlanReplay(context.Context, localapi.Replay) (localapi.Plan, error) {
@@ -127,7 +153,11 @@ func outage() localapi.Status {
 		UpSince: ago(19*24*time.Hour + 4*time.Hour), AsOf: asOf,
 		Uplink: localapi.Uplink{
 			Since: ago(3*time.Hour + 12*time.Minute), NextTry: asOf.Add(27 * time.Second),
-			LastError: "reach [kafka-1:9093]: dial tcp kafka-1:9093: i/o timeout (E-2101)",
+			LastError: "reach [kafka-1:9093]: dial tcp kafka-1:9093: i/o timeout (E-2101)", Answered: 5118, Head: ago(3*time.Hour + 12*time.Minute),
+		},
+		Downlink: localapi.Downlink{
+			Since: ago(3*time.Hour + 12*time.Minute), LastError: "read what the cloud says: i/o timeout (E-2101)", Barrier: 5118, Lots: 1204,
+			AgeKnown: true, Age: 11_530, MaxAge: 14_400, Superseded: "a second gateway went on from the same records",
 		},
 		Lanes: []localapi.Lane{
 			{Name: "quality", Epoch: "634754391577304a0720831797378ae0", LastSeq: 5120, Acked: localapi.Acked{Epoch: "634754391577304a0720831797378ae0", Seq: 3913},
@@ -141,6 +171,8 @@ func outage() localapi.Status {
 			{ID: "mes", Transport: "mqtt", Address: "ssl://broker:8883", State: source.Refused, Since: ago(41 * time.Minute), LastSignal: ago(41 * time.Minute), Received: 88, Discarded: 5, AtMostOnce: []string{"acme/p1/mes/note"},
 				Problem: "subscribe: not authorised (E-4001)", Next: "check address, user, rights and topic filter of the source"},
 			{ID: "cmm", Transport: "mqtt", State: source.Connecting, Since: ago(3 * time.Second)},
+			{ID: "cell-2", Transport: "opcua", State: source.Live, Since: ago(time.Hour), LastSignal: ago(time.Second), Received: 4321, Items: 12, OpenGaps: 1,
+				Signals: map[source.Quality]int{source.Good: 11, source.Stale: 1}, Troubled: []string{"torque_2: BadNodeIdUnknown (E-4102)"}},
 		},
 		Arrival: []string{"andon"},
 		Mixed:   []localapi.Mixed{{Source: "press-4", Urgent: []string{"{e}/{s}/{press}/result"}, Others: []string{"{e}/{s}/{press}/state"}}},
@@ -154,17 +186,18 @@ func outage() localapi.Status {
 func TestStatus(t *testing.T) {
 	calm := localapi.Status{
 		Format: localapi.Format, Plant: "p1", Agent: "gw1", Build: "v1.4.0", Epoch: "634754391577304a0720831797378ae0", Config: "7f3c01ab22cd", UpSince: ago(90 * time.Second), AsOf: asOf,
-		Uplink:  localapi.Uplink{Up: true, Since: ago(80 * time.Second)},
-		Lanes:   []localapi.Lane{{Name: "quality", Bytes: 64 << 10, Quota: 5 << 30}, {Name: "telemetry", Bytes: 64 << 10, Quota: 2 << 30}},
-		Sources: []localapi.Source{{ID: "press-4", Transport: "mqtt", State: source.Live, Since: ago(time.Minute)}},
-		Arrival: []string{}, Mixed: []localapi.Mixed{}, Quarantine: localapi.Quarantine{Newest: []localapi.Quarantined{}},
+		Uplink:   localapi.Uplink{Up: true, Since: ago(80 * time.Second), Answered: 12, Head: ago(4 * time.Second)},
+		Downlink: localapi.Downlink{Up: true, Since: ago(80 * time.Second), Barrier: 12, Heard: ago(9 * time.Second), Lots: 3, MaxAge: 14_400},
+		Lanes:    []localapi.Lane{{Name: "quality", Bytes: 64 << 10, Quota: 5 << 30}, {Name: "telemetry", Bytes: 64 << 10, Quota: 2 << 30}},
+		Sources:  []localapi.Source{{ID: "press-4", Transport: "mqtt", State: source.Live, Since: ago(time.Minute)}},
+		Arrival:  []string{}, Mixed: []localapi.Mixed{}, Quarantine: localapi.Quarantine{Newest: []localapi.Quarantined{}},
 	}
 	for name, status := range map[string]localapi.Status{"outage": outage(), "calm": calm} {
 		socket := serve(t, &fake{status: status})
 		for format, ending := range map[string]string{"table": ".txt", "json": ".json"} {
 			t.Run(name+" as "+format, func(t *testing.T) {
 				r := call(t, "", nil, "status", "--socket", socket, "--utc", "-o", format)
-				if r.code != exitOK || r.err != "" {
+				if r.code != cli.ExitOK || r.err != "" {
 					t.Fatalf("exit %d: %s", r.code, r.err)
 				}
 				golden(t, "status-"+name+ending, r.out)
@@ -176,7 +209,7 @@ func TestStatus(t *testing.T) {
 func TestQueueStat(t *testing.T) {
 	socket := serve(t, &fake{status: outage()})
 	r := call(t, "", nil, "queue", "stat", "--socket", socket)
-	if r.code != exitOK || r.err != "" {
+	if r.code != cli.ExitOK || r.err != "" {
 		t.Fatalf("exit %d: %s", r.code, r.err)
 	}
 	golden(t, "queue-stat.txt", r.out)
@@ -196,7 +229,7 @@ func TestQueueReplay(t *testing.T) {
 	t.Run("a dry run sends nothing", func(t *testing.T) {
 		f := &fake{plan: plan(2418)}
 		r := call(t, "", nil, append(base, "--socket", serve(t, f))...)
-		if r.code != exitOK || len(f.orders) != 0 || !strings.Contains(r.err, "Nothing was sent") {
+		if r.code != cli.ExitOK || len(f.orders) != 0 || !strings.Contains(r.err, "Nothing was sent") {
 			t.Errorf("exit %d, orders %v: %s", r.code, f.orders, r.err)
 		}
 		golden(t, "replay-plan.txt", r.out)
@@ -212,7 +245,7 @@ func TestQueueReplay(t *testing.T) {
 	t.Run("a replay that breaks is partial", func(t *testing.T) {
 		f := &fake{plan: plan(10), fails: problem.New(problem.KafkaRefused, "send to holdfast.halle-1.quality.v1: no rights")}
 		r := call(t, "y\n", nil, append(execute, "--socket", serve(t, f))...)
-		if r.code != exitPartial || !strings.Contains(r.out, "sent 4 of 10 records again") || !strings.Contains(r.err, "E-2102") {
+		if r.code != cli.ExitPartial || !strings.Contains(r.out, "sent 4 of 10 records again") || !strings.Contains(r.err, "E-2102") {
 			t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 		}
 	})
@@ -225,13 +258,13 @@ func TestQueueReplay(t *testing.T) {
 		code    int
 		orders  int
 	}{
-		{"few records want a y", 10, execute, "y\n", exitOK, 1},
-		{"few records and no answer", 10, execute, "", exitUsage, 0},
-		{"many records do not take a y", 2418, execute, "y\n", exitUsage, 0},
-		{"many records want the plant", 2418, execute, "halle-1\n", exitOK, 1},
-		{"-y asks nothing", 2418, append(execute[:len(execute):len(execute)], "-y"), "", exitOK, 1},
-		{"-y wants a reason all the same", 10, append(base[:len(base):len(base)], "--execute", "-y"), "", exitUsage, 0},
-		{"nothing to send asks nothing", 0, execute, "", exitOK, 0},
+		{"few records want a y", 10, execute, "y\n", cli.ExitOK, 1},
+		{"few records and no answer", 10, execute, "", cli.ExitUsage, 0},
+		{"many records do not take a y", 2418, execute, "y\n", cli.ExitUsage, 0},
+		{"many records want the plant", 2418, execute, "halle-1\n", cli.ExitOK, 1},
+		{"-y asks nothing", 2418, append(execute[:len(execute):len(execute)], "-y"), "", cli.ExitOK, 1},
+		{"-y wants a reason all the same", 10, append(base[:len(base):len(base)], "--execute", "-y"), "", cli.ExitUsage, 0},
+		{"nothing to send asks nothing", 0, execute, "", cli.ExitOK, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fake{plan: plan(c.records)}
@@ -254,20 +287,21 @@ func TestProgram_ExitCode(t *testing.T) {
 		code int
 		says string
 	}{
-		{"no agent", []string{"status", "--socket", filepath.Join(dir, "none")}, exitUnreachable, "E-2301"},
-		{"no configuration", []string{"status", "--config", filepath.Join(dir, "none.yaml")}, exitConfig, "E-1007"},
-		{"bad configuration", []string{"check-config", "--config", "../../testdata/unknown-key.bad.yaml"}, exitConfig, `did you mean "keep_sent"`},
-		{"bad configuration at run", []string{"run", "--config", "../../testdata/unknown-key.bad.yaml"}, exitConfig, "unknown-key.bad.yaml:4:22"},
-		{"an unknown verb", []string{"stauts"}, exitUsage, "unknown command"},
-		{"an unknown verb below queue", []string{"queue", "stats"}, exitUsage, "unknown command"},
-		{"an unknown flag", []string{"status", "--colour"}, exitUsage, "E-1201"},
-		{"an unknown format", []string{"status", "-o", "xml"}, exitUsage, "xml"},
-		{"an unknown log format", []string{"run", "--log-format", "xml"}, exitUsage, "xml"},
-		{"a replay without a range", []string{"queue", "replay"}, exitUsage, "--from"},
-		{"a replay at a bad time", []string{"queue", "replay", "--from", "yesterday", "--to", "0s"}, exitUsage, "yesterday"},
-		{"a replay at a bad rate", []string{"queue", "replay", "--from", "2h", "--to", "1h", "--rate", "fast"}, exitUsage, "200/s"},
-		{"a replay without a reason", []string{"queue", "replay", "--from", "2h", "--to", "1h", "--execute"}, exitUsage, "E-8004"},
-		{"a segment that is none", []string{"check-segment", "program_test.go"}, exitFailed, ""},
+		{"no agent", []string{"status", "--socket", filepath.Join(dir, "none")}, cli.ExitUnreachable, "E-2301"},
+		{"no configuration", []string{"status", "--config", filepath.Join(dir, "none.yaml")}, cli.ExitConfig, "E-1007"},
+		{"bad configuration", []string{"check-config", "--config", "../../testdata/unknown-key.bad.yaml"}, cli.ExitConfig, `did you mean "keep_sent"`},
+		{"bad configuration at run", []string{"run", "--config", "../../testdata/unknown-key.bad.yaml"}, cli.ExitConfig, "unknown-key.bad.yaml:4:22"},
+		{"an unknown verb", []string{"stauts"}, cli.ExitUsage, "unknown command"},
+		{"an unknown verb below queue", []string{"queue", "stats"}, cli.ExitUsage, "unknown command"},
+		{"an unknown flag", []string{"status", "--colour"}, cli.ExitUsage, "E-1201"},
+		{"an unknown format", []string{"status", "-o", "xml"}, cli.ExitUsage, "xml"},
+		{"an unknown log format", []string{"run", "--log-format", "xml"}, cli.ExitUsage, "xml"},
+		{"a replay without a range", []string{"queue", "replay"}, cli.ExitUsage, "--from"},
+		{"a replay at a bad time", []string{"queue", "replay", "--from", "yesterday", "--to", "0s"}, cli.ExitUsage, "yesterday"},
+		{"a replay at a bad rate", []string{"queue", "replay", "--from", "2h", "--to", "1h", "--rate", "fast"}, cli.ExitUsage, "200/s"},
+		{"a replay without a reason", []string{"queue", "replay", "--from", "2h", "--to", "1h", "--execute"}, cli.ExitUsage, "E-8004"},
+		{"a segment that is none", []string{"check-segment", "program_test.go"}, cli.ExitFailed, ""},
+		{"a copy of lot status that is none", []string{"check-downlink", "program_test.go"}, cli.ExitFailed, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := call(t, "", nil, c.args...)
@@ -283,7 +317,7 @@ func TestProgram_ExitCode(t *testing.T) {
 
 func TestCheckConfig(t *testing.T) {
 	r := call(t, "", nil, "check-config", "--config", "../../testdata/press.good.yaml")
-	if r.code != exitOK || r.out != "ok   ../../testdata/press.good.yaml   sources 2   mappings 3   samples run 9\n" {
+	if r.code != cli.ExitOK || r.out != "ok   ../../testdata/press.good.yaml   sources 2   mappings 3   samples run 9\n" {
 		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 	}
 }
@@ -294,7 +328,7 @@ func TestProgram_DefaultConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := call(t, "", map[string]string{"CONFIGURATION_DIRECTORY": dir}, "check-config")
-	if r.code != exitConfig || !strings.Contains(r.err, dir) {
+	if r.code != cli.ExitConfig || !strings.Contains(r.err, dir) {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 }

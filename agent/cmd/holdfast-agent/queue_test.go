@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/holdfast-mesh/holdfast/agent/queue"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
 
 // TestMain stands in for the program where it runs itself to check a queue file.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "check-segment" {
+	if len(os.Args) == 3 && strings.HasPrefix(os.Args[1], "check-") {
 		main()
 	}
 	os.Exit(m.Run())
@@ -30,7 +31,7 @@ func TestQueueStat_Stopped(t *testing.T) {
 
 	t.Run("ErrNoQueue", func(t *testing.T) {
 		r := call(t, "", nil, args...)
-		if r.code != exitUnreachable || !strings.Contains(r.err, "the agent has not run yet") {
+		if r.code != cli.ExitUnreachable || !strings.Contains(r.err, "the agent has not run yet") {
 			t.Errorf("exit %d: %s", r.code, r.err)
 		}
 	})
@@ -39,7 +40,7 @@ func TestQueueStat_Stopped(t *testing.T) {
 	}
 	t.Run("OK", func(t *testing.T) {
 		r := call(t, "", nil, args...)
-		if r.code != exitOK || !strings.Contains(r.err, "the agent does not run") || strings.Count(r.out, "  7  ") != 2 {
+		if r.code != cli.ExitOK || !strings.Contains(r.err, "the agent does not run") || strings.Count(r.out, "  7  ") != 2 {
 			t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 		}
 	})
@@ -52,7 +53,7 @@ func TestQueueStat_Stopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := call(t, "", nil, args...)
-		if r.code != exitOK || !strings.Contains(r.out, "quality: damaged file "+filepath.Base(files[0])) {
+		if r.code != cli.ExitOK || !strings.Contains(r.out, "quality: damaged file "+filepath.Base(files[0])) {
 			t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
@@ -28,6 +29,9 @@ type partial struct{ err error }
 
 // Error returns what ended it.
 func (e *partial) Error() string { return e.err.Error() }
+
+// Is tells that it is [cli.ErrPartial].
+func (e *partial) Is(target error) bool { return target == cli.ErrPartial }
 
 // Unwrap returns what ended it.
 func (e *partial) Unwrap() error { return e.err }
@@ -123,7 +127,7 @@ func planOf(ctx context.Context, client *localapi.Client, order localapi.Replay)
 func (p *program) send(ctx context.Context, client *localapi.Client, order localapi.Replay) error {
 	var done *localapi.Progress
 	var last localapi.Progress
-	show := &progressLine{w: p.err, terminal: isTerminal(p.err), quiet: p.global.quiet, now: p.now}
+	show := &progressLine{w: p.err, terminal: cli.IsTerminal(p.err), quiet: p.global.quiet, now: p.now}
 	err := client.Replay(ctx, order, func(u localapi.Update) {
 		switch {
 		case u.Progress != nil:

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-mesh/holdfast/agent"
+	"github.com/holdfast-mesh/holdfast/agent/downlink"
 	"github.com/holdfast-mesh/holdfast/agent/queue"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
@@ -61,14 +62,19 @@ func (p *program) checkConfigCommand() *cobra.Command {
 }
 
 // checkSegmentCommand is what the agent runs as a child process on each queue file before it opens it.
-func (p *program) checkSegmentCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "check-segment PATH", Short: "tell whether a queue file is sound", Hidden: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return problem.New(problem.Usage, "check-segment takes one path")
-			}
-			return queue.CheckSegment(args[0])
-		},
+// checkFileCommands are what the agent runs itself by, to check a file in a process of its own.
+func (p *program) checkFileCommands() []*cobra.Command {
+	var all []*cobra.Command
+	for name, check := range map[string]func(string) error{agent.CommandCheckSegment: queue.CheckSegment, agent.CommandCheckDownlink: downlink.CheckFile} {
+		all = append(all, &cobra.Command{
+			Use: name + " PATH", Short: "tell whether a file of the agent is sound", Hidden: true,
+			RunE: func(_ *cobra.Command, args []string) error {
+				if len(args) != 1 {
+					return problem.New(problem.Usage, "%s takes one path", name)
+				}
+				return check(args[0])
+			},
+		})
 	}
+	return all
 }

@@ -76,6 +76,7 @@ func (p *program) statusText(s *localapi.Status) string {
 	fmt.Fprintf(w, "Plant %s   agent %s   %s   up %s   config %s   as of %s\n",
 		s.Plant, s.Agent, s.Build, age(s.AsOf.Sub(s.UpSince)), s.Config, p.clock(s.AsOf))
 	p.showUplink(w, s)
+	p.showDownlink(w, s)
 	showQueue(w, s)
 	p.showSources(w, s)
 	p.showQuarantine(w, s)
@@ -84,19 +85,47 @@ func (p *program) statusText(s *localapi.Status) string {
 }
 
 func (p *program) showUplink(w *strings.Builder, s *localapi.Status) {
-	since := age(s.AsOf.Sub(s.Uplink.Since))
-	if s.Uplink.Up {
-		fmt.Fprintf(w, "UPLINK   kafka  %s %s\n", p.paint(green, "up"), since)
-		return
-	}
-	fmt.Fprintf(w, "UPLINK   kafka  %s %s", p.paint(red, "DOWN"), since)
-	if s.Uplink.LastError != "" {
-		fmt.Fprintf(w, "   last error: %s", clean(s.Uplink.LastError))
-	}
+	fmt.Fprintf(w, "UPLINK   kafka  %s", p.link(s.Uplink.Up, s.AsOf.Sub(s.Uplink.Since), s.Uplink.LastError))
 	if !s.Uplink.NextTry.IsZero() {
 		fmt.Fprintf(w, "   next try in %s", age(s.Uplink.NextTry.Sub(s.AsOf)))
 	}
+	if s.Uplink.Answered > 0 {
+		fmt.Fprintf(w, "   last barrier answered %s", number(s.Uplink.Answered))
+	}
+	if !s.Uplink.Head.IsZero() {
+		fmt.Fprintf(w, "   last head %s ago", age(s.AsOf.Sub(s.Uplink.Head)))
+	}
 	fmt.Fprintln(w)
+	if s.Downlink.Superseded != "" {
+		fmt.Fprintf(w, "         %s: %s. What it reads is kept and set aside until a person decides.\n",
+			p.paint(red, "superseded by another gateway"), clean(s.Downlink.Superseded))
+	}
+}
+
+// link says whether a link is up, for how long, and if not, why.
+func (p *program) link(up bool, since time.Duration, lastError string) string {
+	if up {
+		return p.paint(green, "up") + " " + age(since)
+	}
+	text := p.paint(red, "DOWN") + " " + age(since)
+	if lastError != "" {
+		text += "   last error: " + clean(lastError)
+	}
+	return text
+}
+
+func (p *program) showDownlink(w *strings.Builder, s *localapi.Status) {
+	d := &s.Downlink
+	fmt.Fprintf(w, "DOWNLINK kafka  %s   %s   ", p.link(d.Up, s.AsOf.Sub(d.Since), d.LastError), count(d.Lots, "lot"))
+	left := d.MaxAge - d.Age
+	switch {
+	case !d.AgeKnown:
+		fmt.Fprintln(w, "age not known: no lot may move until the cloud is heard")
+	case left <= 0:
+		fmt.Fprintf(w, "%s old: no lot may move any more\n", age(time.Duration(d.Age)*time.Second))
+	default:
+		fmt.Fprintf(w, "%s old   free lots may move for another %s\n", age(time.Duration(d.Age)*time.Second), seconds(left))
+	}
 }
 
 func showQueue(w *strings.Builder, s *localapi.Status) {
@@ -139,13 +168,14 @@ func laneWords(l *localapi.Lane, asOf time.Time) []string {
 }
 
 func (p *program) showSources(w *strings.Builder, s *localapi.Status) {
-	rows := [][]cell{cells("SOURCE", "STATE", "SINCE", "LAST SIGNAL", "RECEIVED", "DISCARDED", "DUPLICATES")}
+	rows := [][]cell{cells("SOURCE", "STATE", "SINCE", "SIGNALS", "LAST SIGNAL", "RECEIVED", "DISCARDED", "DUPLICATES", "OPEN GAPS")}
 	for _, src := range s.Sources {
 		last := "never"
 		if !src.LastSignal.IsZero() {
 			last = age(s.AsOf.Sub(src.LastSignal)) + " ago"
 		}
-		row := cells(src.Transport+" "+src.ID, string(src.State), age(s.AsOf.Sub(src.Since)), last, number(src.Received), number(src.Discarded), number(src.Duplicates))
+		row := cells(src.Transport+" "+src.ID, string(src.State), age(s.AsOf.Sub(src.Since)), goodItems(&src), last, number(src.Received),
+			number(src.Discarded), number(src.Duplicates), number(src.OpenGaps))
 		row[1].colour = stateColour(src.State)
 		rows = append(rows, row)
 	}
@@ -158,7 +188,22 @@ func (p *program) showSources(w *strings.Builder, s *localapi.Status) {
 			}
 			fmt.Fprintln(w)
 		}
+		for _, item := range src.Troubled {
+			fmt.Fprintf(w, "%s: %s\n", src.ID, clean(item))
+		}
 	}
+}
+
+// goodItems says how many of a source's single items have a good value; "-" for a source without.
+func goodItems(src *localapi.Source) string {
+	if src.Items == 0 {
+		return "-"
+	}
+	good := src.Items - len(src.Troubled)
+	if src.Signals != nil {
+		good = src.Signals[source.Good]
+	}
+	return fmt.Sprintf("%s/%s", number(max(good, 0)), number(src.Items))
 }
 
 func stateColour(s source.State) string {

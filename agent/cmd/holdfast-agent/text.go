@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
 
 // number writes a count with a comma at the thousands.
@@ -97,7 +99,7 @@ func (p *program) paint(colour, text string) string {
 
 func (p *program) colour() bool {
 	_, refused := p.lookupEnv("NO_COLOR")
-	return !refused && !p.global.noColor && isTerminal(p.out)
+	return !refused && !p.global.noColor && cli.IsTerminal(p.out)
 }
 
 // cell is one field of a table; colour "" is the terminal's own.

@@ -6,22 +6,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-mesh/holdfast/agent"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
 
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "tell which build this is", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := agent.BuildVersion()
+			v := cli.BuildVersion()
 			if p.global.output == formatJSON {
 				return json.NewEncoder(p.out).Encode(v)
 			}
-			commit := v.Commit
-			if v.Changed {
-				commit += " with changes"
-			}
-			_, err := fmt.Fprintf(p.out, "holdfast-agent %s %s %s %s/%s\n", v.Version, commit, v.Go, v.OS, v.Arch)
+			_, err := fmt.Fprintln(p.out, v.Line("holdfast-agent"))
 			return err
 		},
 	}

@@ -41,7 +41,8 @@ const (
 	// blindness is how long a dead link can pass for a living one.
 	blindness = keepAlive + pingTimeout
 
-	reasonSessionLost = "session_lost" // one of event.GapReason
+	// closedBySession is why a restart of the agent left nothing out.
+	closedBySession = "the broker kept the session, and with it what came meanwhile"
 )
 
 // delivery is one message from its arrival to its acknowledgement.
@@ -339,10 +340,10 @@ func (c *connection) subscribed(ctx context.Context, emit source.Emit, token *pa
 	if err := token.Error(); err != nil {
 		return false, problem.New(problem.SourceDown, "subscribe at broker %s: %w", c.address.Host, err)
 	}
-	if err := c.whole(ctx, emit); err != nil {
+	no, weak := granted(token.Result())
+	if err := c.whole(ctx, emit, len(weak) == 0); err != nil {
 		return false, err
 	}
-	no, weak := granted(token.Result())
 	if len(no) > 0 {
 		err := problem.New(problem.SourceRefused, "broker %s refuses the subscription to %s", c.address.Host, strings.Join(no, ", "))
 		c.set(source.Refused, err)
@@ -373,13 +374,29 @@ func granted(answers map[string]byte) (refused, weak []string) {
 	return refused, weak
 }
 
-// whole records the gap of a lost session, now that the broker keeps messages for us again, and the first cursor.
-func (c *connection) whole(ctx context.Context, emit source.Emit) error {
+// whole records what was not observed, now that the broker keeps messages for us again, and the first cursor. A restart
+// of the agent is a gap that a kept session closes at once, where the broker keeps messages at all; a lost session is one
+// that stays open.
+func (c *connection) whole(ctx context.Context, emit source.Emit, kept bool) error {
 	now := c.deps.Now()
+	g := source.Gap{Equipment: c.deps.Equipment, From: c.cursor.Until, To: now}
+	if !c.left.IsZero() {
+		g.From = c.left // messages of this run may have moved the cursor on already
+	}
+	if g.To.Before(g.From) {
+		g.To = g.From // the clock was set back
+	}
 	var b source.Batch
 	switch {
 	case c.cursor.Lost:
-		b.Gaps = []source.Gap{{Equipment: c.deps.Equipment, From: c.cursor.Until, To: now, Reason: reasonSessionLost}}
+		g.Reason = source.GapSessionLost
+		b.Gaps = []source.Gap{g}
+	case !c.left.IsZero():
+		g.Reason = source.GapAgentRestart
+		b.Gaps = []source.Gap{g}
+		if kept {
+			b.Closed = []source.Closing{{Gap: g, Reason: closedBySession}}
+		}
 	case c.begun && slices.Equal(c.cursor.Filters, c.cfg.Subscribe):
 		return nil
 	}
@@ -389,11 +406,19 @@ func (c *connection) whole(ctx context.Context, emit source.Emit) error {
 		c.cursor = before
 		return err
 	}
-	if len(b.Gaps) > 0 {
-		p := problem.New(problem.SessionLost, "broker %s no longer knew the session of client %s", c.address.Host, c.Source.client)
-		c.deps.Log.Warn().AnErr(telemetry.KeyError, p).Str(telemetry.KeyErrorCode, string(p.Code)).Msg("mqtt session lost, gap recorded")
-	}
+	c.left = time.Time{}
+	c.count(func(st *source.Status) { st.OpenGaps += len(b.Gaps) - len(b.Closed) })
+	c.warn(&b)
 	return nil
+}
+
+// warn says that a gap stays open: a person has to answer for it.
+func (c *connection) warn(b *source.Batch) {
+	if len(b.Gaps) == len(b.Closed) {
+		return
+	}
+	p := problem.New(problem.SessionLost, "broker %s kept nothing for client %s from %s on", c.address.Host, c.Source.client, b.Gaps[0].From.UTC().Format(time.RFC3339Nano))
+	c.deps.Log.Warn().AnErr(telemetry.KeyError, p).Str(telemetry.KeyErrorCode, string(p.Code)).Str("reason", b.Gaps[0].Reason).Msg("mqtt gap recorded")
 }
 
 // idle moves the cursor on while nothing arrives, so that a lost session is a short gap.

@@ -4,8 +4,8 @@
 //
 // A message is acknowledged to the broker after the batch that holds it is on disk, in the order of arrival, and never
 // before. What the agent does not acknowledge, the broker keeps and sends again: after a crash of the agent, a cut or
-// a full queue nothing is missing, and a second delivery has the same event id. A session that the broker has lost is
-// a gap. A message of any length ends as a signal: of one above max_payload its head, length and hash.
+// a full queue nothing is missing, and a second delivery has the same event id. A start of the agent is a gap, closed at
+// once by a session that the broker kept; a session that it has lost is a gap that stays open. A message of any length ends as a signal: of one above max_payload its head, length and hash.
 //
 // # Caveats
 //

@@ -75,9 +75,10 @@ type Source struct {
 
 	// Used by Run's goroutine only.
 	cursor cursor
-	begun  bool // there is a cursor, so that the broker should know our session
-	short  int  // short connections since the last long one
-	fails  int  // failed connections in a row
+	begun  bool      // there is a cursor, so that the broker should know our session
+	left   time.Time // where the agent's run before ended reading; zero once that time is accounted for
+	short  int       // short connections since the last long one
+	fails  int       // failed connections in a row
 	logged problem.Code
 
 	mu        sync.Mutex // guards what follows; held over no I/O
@@ -125,7 +126,7 @@ func New(cfg Config, deps Deps) (*Source, error) {
 		if err := json.Unmarshal(deps.Cursor, &s.cursor); err != nil {
 			return nil, problem.New(problem.QueueVersion, "cursor of source %s: %w", deps.ID, err)
 		}
-		s.begun = true
+		s.begun, s.left = true, s.cursor.Until
 	}
 	return s, nil
 }

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,6 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
-	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/test/sim/broker"
 )
 
@@ -38,6 +38,7 @@ type sink struct {
 	mu      sync.Mutex
 	signals []source.Signal
 	gaps    []source.Gap
+	closed  []source.Closing
 	cursor  []byte
 	hook    func(source.Batch) error // called before a batch is stored; nil = none
 	changed chan struct{}
@@ -61,6 +62,7 @@ func (k *sink) emit(ctx context.Context, b source.Batch) error {
 	defer k.mu.Unlock()
 	k.signals = append(k.signals, b.Signals...)
 	k.gaps = append(k.gaps, b.Gaps...)
+	k.closed = append(k.closed, b.Closed...)
 	k.cursor = slices.Clone(b.Cursor)
 	select {
 	case k.changed <- struct{}{}:
@@ -227,8 +229,88 @@ func TestSource_ReadsInOrder(t *testing.T) {
 	s, _ = start(t, k, Config{Broker: b.URL()}, nil)
 	live(t, s)
 	newPublisher(t, b.URL()).send("plant/a", "after")
-	if got := k.wait(t, 1001); string(got[1000].Raw) != "after" || len(k.gaps) != 0 {
-		t.Errorf("after a restart %q came first, %d gaps", got[1000].Raw, len(k.gaps))
+	if got := k.wait(t, 1001); string(got[1000].Raw) != "after" {
+		t.Errorf("after a restart %q came first", got[1000].Raw)
+	}
+}
+
+// TestSource_Restart proves that a restart of the agent is a gap, and that a kept session closes it at once.
+func TestSource_Restart(t *testing.T) {
+	b, k := startBroker(t, broker.MQTTConfig{}), newSink()
+	s, stop := start(t, k, Config{Broker: b.URL()}, nil)
+	live(t, s)
+	pub := newPublisher(t, b.URL())
+	pub.send("plant/a", "before")
+	last := k.wait(t, 1)[0]
+	stop()
+	if len(k.gaps) != 0 {
+		t.Fatalf("the first start is a gap: %+v", k.gaps)
+	}
+	pub.send("plant/a", "meanwhile")
+	s, stop = start(t, k, Config{Broker: b.URL()}, nil)
+	live(t, s)
+	k.wait(t, 2)
+	stop()
+	if len(k.gaps) != 1 || len(k.closed) != 1 {
+		t.Fatalf("gaps %+v, closed %+v: want one each", k.gaps, k.closed)
+	}
+	g := k.gaps[0]
+	if g.Reason != source.GapAgentRestart || g.Equipment != "press4" || !g.From.Equal(last.Arrived) || !g.To.After(g.From) {
+		t.Errorf("gap is %+v, want one from %s on", g, last.Arrived)
+	}
+	if c := k.closed[0]; !reflect.DeepEqual(c.Gap, g) || c.Reason == "" {
+		t.Errorf("closing is %+v", c)
+	}
+	if n := s.Status().OpenGaps; n != 0 {
+		t.Errorf("%d gaps are open", n)
+	}
+}
+
+// TestConnection_Whole proves that a broker that keeps nothing for us closes no gap.
+func TestConnection_Whole(t *testing.T) {
+	from := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name   string
+		lost   bool
+		left   time.Time
+		kept   bool
+		reason string
+		closed int
+	}{
+		{"a restart that the broker bridged", false, from, true, source.GapAgentRestart, 1},
+		{"a restart with QoS 0 only", false, from, false, source.GapAgentRestart, 0},
+		{"a lost session", true, time.Time{}, true, source.GapSessionLost, 0},
+		{"a session lost over a restart", true, from, true, source.GapSessionLost, 0},
+		{"nothing happened", false, time.Time{}, true, "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newSink()
+			s, err := New(Config{Broker: "tcp://127.0.0.1:1", Subscribe: []string{"a"}}, Deps{ID: "mes", Plant: "p1", Agent: "gw1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.begun, s.left, s.cursor = true, c.left, cursor{Until: from.Add(time.Minute), Filters: []string{"a"}, Lost: c.lost}
+			conn := &connection{Source: s}
+			if err := conn.whole(t.Context(), k.emit, c.kept); err != nil {
+				t.Fatal(err)
+			}
+			if c.reason == "" {
+				if len(k.gaps) != 0 || k.cursor != nil {
+					t.Errorf("gaps are %+v", k.gaps)
+				}
+				return
+			}
+			want := from.Add(time.Minute)
+			if !c.left.IsZero() {
+				want = from
+			}
+			if len(k.gaps) != 1 || k.gaps[0].Reason != c.reason || !k.gaps[0].From.Equal(want) || len(k.closed) != c.closed {
+				t.Errorf("gaps are %+v, closed %+v", k.gaps, k.closed)
+			}
+			if s.Status().OpenGaps != 1-c.closed || !s.left.IsZero() || s.cursor.Lost {
+				t.Errorf("afterwards: %+v, %+v", s.Status(), s.cursor)
+			}
+		})
 	}
 }
 
@@ -423,7 +505,7 @@ func TestSource_BrokerRestart(t *testing.T) {
 		b := startBroker(t, broker.MQTTConfig{Addr: first.Addr()}) // an empty directory
 		until(t, "a gap", func() bool { k.mu.Lock(); defer k.mu.Unlock(); return len(k.gaps) > 0 })
 		g := k.gaps[0]
-		if g.Reason != string(event.GapSessionLost) || g.Equipment != "press4" || !g.To.After(g.From) {
+		if g.Reason != source.GapSessionLost || g.Equipment != "press4" || !g.To.After(g.From) {
 			t.Errorf("gap is %+v", g)
 		}
 		live(t, s)
@@ -460,8 +542,8 @@ func TestSource_SessionLostWhileAway(t *testing.T) {
 	k.setHook(nil)
 	s, _ = start(t, k, Config{Broker: b.URL()}, nil)
 	live(t, s)
-	if len(k.gaps) != 1 || k.gaps[0].Reason != reasonSessionLost {
-		t.Errorf("gaps are %+v, want one of %s", k.gaps, event.GapSessionLost)
+	if len(k.gaps) != 1 || k.gaps[0].Reason != source.GapSessionLost {
+		t.Errorf("gaps are %+v, want one of %s", k.gaps, source.GapSessionLost)
 	}
 }
 

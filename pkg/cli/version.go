@@ -1,6 +1,7 @@
-package agent
+package cli
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 )
@@ -9,8 +10,8 @@ import (
 type Version struct {
 	Version string `json:"version"` // of the module; (devel) for a build from a working tree
 	Commit  string `json:"commit,omitempty"`
-	Time    string `json:"time,omitempty"`    // of the commit
-	Changed bool   `json:"changed,omitempty"` // the working tree had changes
+	Time    string `json:"time,omitempty"` // of the commit
+	Changed bool   `json:"changed,omitempty" doc:"the working tree had changes"`
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
@@ -37,4 +38,13 @@ func BuildVersion() Version {
 		}
 	}
 	return v
+}
+
+// Line returns the version of the program called name on one line.
+func (v Version) Line(name string) string {
+	commit := v.Commit
+	if v.Changed {
+		commit += " with changes"
+	}
+	return fmt.Sprintf("%s %s %s %s %s/%s", name, v.Version, commit, v.Go, v.OS, v.Arch)
 }
