@@ -25,6 +25,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/intake"
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
 	"github.com/holdfast-mesh/holdfast/cloud/outbox"
+	"github.com/holdfast-mesh/holdfast/cloud/reconcile"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -79,7 +80,9 @@ type part struct {
 // build makes the parts, in the order in which they stop: first nothing new comes in, then what is in hand is ended, then
 // what that left to say is said, and the ledger closes behind it all.
 func (c *Cloud) build(s *store.Store) ([]part, error) {
-	engine := workflow.New(s, workflow.Config{Plants: c.cfg.plants(), Materials: c.cfg.materials()}, failpoint.Now, c.log, c.registry)
+	engine := workflow.New(s, workflow.Config{
+		Plants: c.cfg.plants(), Materials: c.cfg.materials(), CoverageMaxAge: c.cfg.Coverage.MaxAge,
+	}, failpoint.Now, c.log, c.registry)
 	systems, err := c.systems()
 	if err != nil {
 		return nil, err
@@ -99,8 +102,12 @@ func (c *Cloud) build(s *store.Store) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	feeds, err := c.feeds(s, engine, systems)
+	if err != nil {
+		return nil, err
+	}
 	cfg := dispatch.DefaultConfig
-	cfg.Owner, cfg.Now = c.owner, failpoint.Now
+	cfg.Owner, cfg.Now, cfg.ERP, cfg.Plant = c.owner, failpoint.Now, c.erpOf, c.plantOf
 	d := dispatch.New(cfg, s, engine, systems, c.log, c.registry)
 	out, err := outbox.New(outbox.Config{
 		Kafka: c.cfg.Kafka, Owner: c.owner, ERP: c.erpOf, Now: failpoint.Now, Changed: engine.Outgoing(),
@@ -120,6 +127,7 @@ func (c *Cloud) build(s *store.Store) ([]part, error) {
 	return []part{
 		{"api", func(ctx context.Context) error { return telemetry.Serve(ctx, c.listener, server) }},
 		{"intake", in.Run},
+		{"feeds", feeds.Run},
 		{"timers", engine.Run},
 		{"dispatch", d.Run},
 		{"ledger", sealer.Run},
@@ -152,13 +160,13 @@ func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.
 		}
 		return nil
 	})
-	zones := map[event.PlantID]string{}
+	zones, oneSigner := map[event.PlantID]string{}, map[event.PlantID]bool{}
 	for _, p := range c.cfg.Plants {
-		zones[event.PlantID(p.ID)] = p.TZ
+		zones[event.PlantID(p.ID)], oneSigner[event.PlantID(p.ID)] = p.TZ, p.Policies.OneSigner
 	}
 	api.Register(mux, api.Config{
 		Callers: callers, Zones: zones, ERP: c.erpOf, LedgerKey: sealer.PublicKey(), AnchorFile: string(c.cfg.Ledger.AnchorFile),
-		Now: failpoint.Now,
+		Now: failpoint.Now, OneSigner: func(p event.PlantID) bool { return oneSigner[p] },
 	}, s, engine, c.log)
 	return mux, nil
 }
@@ -169,6 +177,26 @@ func (c *Cloud) erpOf(plant event.PlantID) string {
 		return p.ERP
 	}
 	return plants[""].ERP
+}
+
+// plantOf returns the plant that a system knows by a code of its own, empty if none is.
+func (c *Cloud) plantOf(system, code string) event.PlantID {
+	for _, p := range c.cfg.Plants {
+		if p.ERP == system && p.ERPPlant == code && code != "" {
+			return event.PlantID(p.ID)
+		}
+	}
+	return ""
+}
+
+// feeds follows what the systems list as changed.
+func (c *Cloud) feeds(s *store.Store, engine *workflow.Engine, systems map[string]connector.System) (*reconcile.Reconciler, error) {
+	var feeds []reconcile.Feed
+	for i := range c.cfg.Systems {
+		id := c.cfg.Systems[i].ID
+		feeds = append(feeds, reconcile.Feed{ID: id, System: systems[id], Config: c.cfg.Systems[i].Feed})
+	}
+	return reconcile.New(feeds, reconcile.Deps{Owner: c.owner, Store: s, Engine: engine, Now: failpoint.Now, Log: c.log, Reg: c.registry})
 }
 
 // systems makes the connectors, each behind a guard with one breaker and one token bucket for its credential.

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/connector/sap"
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/cloud/reconcile"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/kafka"
@@ -27,6 +28,7 @@ type Config struct {
 	Listen    string        `yaml:"listen" doc:"address of API, /metrics, /healthz and /readyz"`
 	Database  Database      `yaml:"database"`
 	Kafka     kafka.Config  `yaml:"kafka"`
+	Coverage  Coverage      `yaml:"coverage"`
 	Ledger    ledger.Config `yaml:"ledger"`
 	Tokens    []Token       `yaml:"tokens" doc:"who may call the API"`
 	Plants    []Plant       `yaml:"plants" doc:"plants and their systems"`
@@ -37,6 +39,11 @@ type Config struct {
 // Database says where the state is kept.
 type Database struct {
 	URL string `yaml:"url" doc:"sqlite: and a path"`
+}
+
+// Coverage says when a silent agent is spoken about. No release depends on it.
+type Coverage struct {
+	MaxAge time.Duration `yaml:"max_age" doc:"how long an agent may be silent while a release waits for it, before an alert names it"`
 }
 
 // Token is one caller of the API.
@@ -52,14 +59,24 @@ type Plant struct {
 	ID  string `yaml:"id" doc:"plant id, as in topic names"`
 	TZ  string `yaml:"tz" doc:"time zone, such as Europe/Berlin; empty = UTC"`
 	ERP string `yaml:"erp" doc:"id of the system that enforces usage"`
-	QMS string `yaml:"qms" doc:"id of the system that keeps nonconformances"`
+	// ERPPlant finds the plant in the stock that an ERP shows.
+	ERPPlant string   `yaml:"erp_plant" doc:"the plant's code in that system, such as 1010; empty = its stock there tells no plant"`
+	QMS      string   `yaml:"qms" doc:"id of the system that keeps nonconformances and decides about lots"`
+	WMS      string   `yaml:"wms" doc:"id of the system whose tasks wait for a release; empty = none"`
+	Notify   string   `yaml:"notify" doc:"id of the system that tells customer service; empty = nobody is told"`
+	Policies Policies `yaml:"policies"`
+}
+
+// Policies are what a plant may decide for itself.
+type Policies struct {
+	OneSigner bool `yaml:"one_signer" doc:"one person alone may accept a gap or a missing answer for a lot; otherwise it takes two"`
 }
 
 // Material is what is known about a material until a feed brings it.
 type Material struct {
-	ID                 string   `yaml:"id" doc:"material number, exactly as the master system writes it"`
-	BaseUnit           string   `yaml:"base_unit" doc:"UCUM unit of its quantities"`
-	InspectionRequired []string `yaml:"inspection_required" doc:"inspection types wanted before use; empty = none"`
+	ID                 string                 `yaml:"id" doc:"material number, exactly as the master system writes it"`
+	BaseUnit           string                 `yaml:"base_unit" doc:"UCUM unit of its quantities"`
+	InspectionRequired []event.InspectionType `yaml:"inspection_required" doc:"inspection types wanted before use; empty = none"`
 }
 
 // System is one business system, of exactly one kind.
@@ -67,6 +84,8 @@ type System struct {
 	ID   string       `yaml:"id" doc:"id, as plants name it"`
 	SAP  *sap.Config  `yaml:"sap" doc:"SAP S/4HANA by OData v2"`
 	REST *rest.Config `yaml:"rest" doc:"a system with a REST interface and a mapping file"`
+	// Feed means something for a system that lists what changed.
+	Feed reconcile.Config `yaml:"feed"`
 }
 
 // DefaultConfig keeps everything beside the configuration file and listens on loopback.
@@ -74,6 +93,7 @@ var DefaultConfig = Config{
 	Listen:   "127.0.0.1:7490",
 	Database: Database{URL: "sqlite:data/holdfast.db"},
 	Kafka:    kafka.DefaultConfig,
+	Coverage: Coverage{MaxAge: 2 * time.Minute},
 	Ledger:   ledger.DefaultConfig,
 }
 
@@ -114,6 +134,14 @@ func (c *Config) check(doc *config.Document) config.Errors {
 	for i, m := range c.Materials {
 		path := config.Index("materials", i)
 		unique(doc, seen, config.Key(path, "id"), "material", m.ID)
+		for j, t := range m.InspectionRequired {
+			if err := event.CheckInspectionType(t); err != nil {
+				doc.Add(config.Index(config.Key(path, "inspection_required"), j), err)
+			}
+		}
+	}
+	if c.Coverage.MaxAge <= 0 {
+		doc.Errorf(problem.ConfigValue, "coverage.max_age", "%v is no age: want more than 0, such as 2m", c.Coverage.MaxAge)
 	}
 	return others
 }
@@ -169,6 +197,9 @@ func (c *Config) checkSystems(doc *config.Document) (ids map[string]bool, others
 		} else {
 			checkRate(doc, config.Key(path, "rest"), s.REST.Rate, s.REST.Burst)
 		}
+		if err := s.Feed.WithDefaults().Check(); err != nil {
+			doc.Errorf(problem.ConfigValue, config.Key(path, "feed"), "%w", err)
+		}
 		// A connector makes no call when it is made, but reads the files that its configuration names.
 		_, err := (&Cloud{log: zerolog.Nop()}).system(&c.Systems[i])
 		if list, ok := errors.AsType[config.Errors](err); ok {
@@ -194,7 +225,7 @@ func checkRate(doc *config.Document, path string, rate float64, burst int) {
 }
 
 func (c *Config) checkPlants(doc *config.Document, systems map[string]bool) {
-	seen := map[string]bool{}
+	seen, codes := map[string]bool{}, map[string]bool{}
 	for i, p := range c.Plants {
 		path := config.Index("plants", i)
 		unique(doc, seen, config.Key(path, "id"), "plant", p.ID)
@@ -204,10 +235,13 @@ func (c *Config) checkPlants(doc *config.Document, systems map[string]bool) {
 		if _, err := time.LoadLocation(p.TZ); err != nil {
 			doc.Errorf(problem.ConfigValue, config.Key(path, "tz"), "%q is no time zone", p.TZ)
 		}
-		for key, id := range map[string]string{"erp": p.ERP, "qms": p.QMS} {
+		for key, id := range map[string]string{"erp": p.ERP, "qms": p.QMS, "wms": p.WMS, "notify": p.Notify} {
 			if id != "" && !systems[id] {
 				doc.Errorf(problem.ConfigValue, config.Key(path, key), "no system has the id %q", id)
 			}
+		}
+		if p.ERPPlant != "" {
+			unique(doc, codes, config.Key(path, "erp_plant"), "plant code of "+p.ERP, p.ERP+"/"+p.ERPPlant)
 		}
 	}
 }
@@ -222,16 +256,21 @@ func unique(doc *config.Document, seen map[string]bool, path, what, id string) {
 	seen[id] = true
 }
 
-// plants returns what the engine knows of each plant. With one ERP for all plants, a plant that is not named has it, too.
+// plants returns what the engine knows of each plant. With the same systems for all plants, a plant that is not named has
+// them, too.
 func (c *Config) plants() map[event.PlantID]quality.Plant {
 	all := map[event.PlantID]quality.Plant{}
-	erps, qmss := map[string]bool{}, map[string]bool{}
+	systems := map[quality.Plant]bool{}
+	var common quality.Plant
 	for _, p := range c.Plants {
-		all[event.PlantID(p.ID)] = quality.Plant{ID: event.PlantID(p.ID), ERP: p.ERP, QMS: p.QMS}
-		erps[p.ERP], qmss[p.QMS] = true, true
+		common = quality.Plant{ERP: p.ERP, QMS: p.QMS, WMS: p.WMS, Notify: p.Notify}
+		systems[common] = true
+		own := common
+		own.ID, own.OneSigner = event.PlantID(p.ID), p.Policies.OneSigner
+		all[own.ID] = own
 	}
-	if len(erps) == 1 && len(qmss) == 1 {
-		all[""] = quality.Plant{ERP: c.Plants[0].ERP, QMS: c.Plants[0].QMS}
+	if len(systems) == 1 {
+		all[""] = common
 	}
 	return all
 }
@@ -239,7 +278,9 @@ func (c *Config) plants() map[event.PlantID]quality.Plant {
 func (c *Config) materials() map[string]quality.Material {
 	all := map[string]quality.Material{}
 	for _, m := range c.Materials {
-		all[m.ID] = quality.Material{BaseUnit: event.Unit(m.BaseUnit), InspectionRequired: len(m.InspectionRequired) > 0}
+		all[m.ID] = quality.Material{
+			BaseUnit: event.Unit(m.BaseUnit), InspectionRequired: len(m.InspectionRequired) > 0, Inspections: m.InspectionRequired,
+		}
 	}
 	return all
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
@@ -103,8 +104,13 @@ func TestLoad_Good(t *testing.T) {
 	})
 	t.Run("Plants", func(t *testing.T) {
 		plants := cfg.plants()
-		if p := plants["p1"]; p.ERP != "s4" || p.QMS != "qms1" {
-			t.Errorf("plant p1: %+v", p)
+		want := quality.Plant{ID: "p1", ERP: "s4", QMS: "qms1", WMS: "qms1", Notify: "qms1", OneSigner: true}
+		if p := plants["p1"]; p != want {
+			t.Errorf("plant p1: %+v, want %+v", p, want)
+		}
+		c := &Cloud{cfg: cfg}
+		if p, other := c.plantOf("s4", "1010"), c.plantOf("s4", ""); p != "p1" || other != "" {
+			t.Errorf("plants of stock: %q, %q, want p1 and none", p, other)
 		}
 		if p, ok := plants[""]; !ok || p.ERP != "s4" {
 			t.Errorf("a plant that is not named has %+v, want the one ERP that there is", p)

@@ -3,8 +3,11 @@
 // Every request carries a bearer token; the caller's roles decide what it may do, and the caller's plants what exists
 // for it: an object of another plant is answered like one that does not exist, and the attempt is entered into the
 // ledger. What changes state takes an Idempotency-Key: the event it makes has its id from principal and key, so that the
-// same call twice is one change. Fix and redrive need none: a record that was replaced or applied is closed. Every error
-// is a [Failure].
+// same call twice is one change. Fix and redrive need none, a record that was replaced or applied is closed; nor do changes
+// of users. Every error is a [Failure].
+//
+// A token calls; only persons sign. Each gives user name and password at the signing itself, whatever token hands it in:
+// see [Signer]. A signature covers the hash of its record, and stands in the ledger with it.
 package api
 
 import (
@@ -38,6 +41,9 @@ type Config struct {
 	LedgerKey  string                     // public key that verifies anchors, in base64
 	AnchorFile string                     // anchors of the ledger
 	Now        func() time.Time           // the clock
+	// OneSigner tells whether one person alone accepts missing evidence for lots of a plant; nil = it takes two everywhere.
+	OneSigner func(event.PlantID) bool
+	Hashing   Hashing // of new passwords; the zero Hashing means [DefaultHashing]
 }
 
 // server answers the requests.
@@ -49,11 +55,15 @@ type server struct {
 	log     zerolog.Logger
 	api     huma.API
 	acts    acts
+	logins  logins
 }
 
 // Register adds the API to a mux.
 func Register(mux *http.ServeMux, cfg Config, s *store.Store, engine *workflow.Engine, log zerolog.Logger) {
-	srv := &server{cfg: cfg, callers: register(cfg.Callers), store: s, engine: engine, log: log}
+	if cfg.Hashing == (Hashing{}) {
+		cfg.Hashing = DefaultHashing
+	}
+	srv := &server{cfg: cfg, callers: register(cfg.Callers), store: s, engine: engine, log: log, logins: newLogins(cfg.Hashing)}
 	c := huma.DefaultConfig("Holdfast", "1")
 	// No page that loads scripts from another host, and no paths of the framework outside of Base.
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
@@ -120,14 +130,23 @@ func (s *server) routes() {
 	route(s, http.MethodGet, "/lots/{key}", actRead, "show a lot: disposition, holds, usage, and why it may not move", s.showLot)
 	route(s, http.MethodPost, "/lots/{key}/holds", actHold, "hold a lot", s.hold)
 	route(s, http.MethodPost, "/lots/{key}/holds/{id}/lift", actLift, "lift a hold of a lot", s.lift)
+	route(s, http.MethodPost, "/lots/{key}/evidence", actAccept, "accept a gap or a missing answer for a lot, by signatures", s.acceptEvidence)
+	route(s, http.MethodGet, "/coverage", actRead, "what is not known of a lot or a plant, and keeps a release", s.coverage)
 	route(s, http.MethodGet, "/holds", actRead, "list the open holds by scope", s.scopeHolds)
 	route(s, http.MethodPost, "/holds", actScope, "hold all lots of a scope", s.holdScope)
 	route(s, http.MethodPost, "/holds/{id}/lift", actScope, "lift a hold by scope", s.liftScope)
 	route(s, http.MethodGet, "/trace/{id}", actRead, "the way of an event, a lot or a case, hop by hop", s.trace)
+	route(s, http.MethodGet, "/agents", actRead, "list agents by their newest epochs", s.agents)
+	route(s, http.MethodPost, "/agents/{plant}/{agent}/epochs/{epoch}/decision", actEpoch, "say which of two gateways goes on", s.decideEpoch)
 	route(s, http.MethodGet, "/deadletters", actDeadletters, "list records that were not applied", s.deadletters)
 	route(s, http.MethodGet, "/deadletters/{id}", actDeadletters, "show a record that was not applied", s.showDeadletter)
 	route(s, http.MethodPost, "/deadletters/{id}/fix", actFix, "put a corrected event in the place of a record", s.fix)
 	route(s, http.MethodPost, "/deadletters/{id}/redrive", actRedrive, "apply a record again, with those behind it", s.redrive)
+	route(s, http.MethodGet, "/users", actReadUsers, "list users", s.users)
+	route(s, http.MethodPost, "/users", actUsers, "add a user", s.addUser)
+	route(s, http.MethodPost, "/users/{name}/disable", actUsers, "let a user sign and log in no more", s.disableUser)
+	route(s, http.MethodPost, "/users/{name}/enable", actUsers, "let a user sign and log in again", s.enableUser)
+	route(s, http.MethodPost, "/users/{name}/password", actOwnPassword, "change a password", s.changePassword)
 	route(s, http.MethodGet, "/ledger", actLedger, "list ledger entries; all pages are the export", s.ledger)
 	route(s, http.MethodGet, "/ledger/key", actLedger, "the key that verifies anchors", s.ledgerKey)
 	route(s, http.MethodGet, "/anchors", actLedger, "the anchors of the ledger, one a line", s.anchors)

@@ -41,8 +41,72 @@ func describe(data event.Data) string {
 		return settlement(d)
 	case *event.ActRecorded:
 		return fmt.Sprintf("%s by %s on %s: %s", d.Act, d.Principal, d.About, d.Reason)
+	case *event.DispositionDecided:
+		return decision("decided", &d.Disposition)
+	case *event.DispositionRevised:
+		return decision("decided anew", &d.Disposition)
+	case *event.EvidenceAccepted:
+		what := "gap " + string(d.GapID)
+		if d.GapID == "" {
+			what = fmt.Sprintf("missing answer of %s/%s to barrier %d", d.Plant, d.Agent, d.Barrier)
+		}
+		return fmt.Sprintf("%s accepted for the lot by %s: %s", what, persons(d.Signatures), d.Reason)
+	case *event.LotStatusChanged:
+		return fmt.Sprintf("%s shows it %s", d.System, usageWord(d.Usage))
+	case *event.AllocationChanged:
+		return fmt.Sprintf("order %s line %s of %s counts on %s %s of it", d.Order, d.Line, d.Customer, d.Q.Value, d.Q.Unit)
+	case *event.AlertRaised:
+		return fmt.Sprintf("alert %s: %s; next: %s", d.Code, d.Detail, d.NextStep)
+	case *event.AlertCleared:
+		return fmt.Sprintf("alert %s is over", d.Code)
+	}
+	return describeProduction(data)
+}
+
+// describeProduction tells what happened at a lot's machines and inspections.
+func describeProduction(data event.Data) string {
+	switch d := data.(type) {
+	case *event.InspectionPlanned:
+		return fmt.Sprintf("inspection (%s) planned, due %s", d.InspectionType, d.Due)
+	case *event.InspectionCompleted:
+		return fmt.Sprintf("inspection (%s) completed: %s, %d results", d.InspectionType, d.Verdict, d.ResultCount)
+	case *event.InspectionCancelled:
+		return fmt.Sprintf("inspection cancelled: %s", d.Reason)
+	case *event.InspectionSuperseded:
+		return fmt.Sprintf("another inspection counts, %s: %s", d.SupersededBy, d.Reason)
+	case *event.CertificateReceived:
+		return fmt.Sprintf("certificate (%s) of lot %s of %s", d.Kind, d.SupplierLot, d.Supplier)
+	case *event.RunStarted:
+		return fmt.Sprintf("%s began to work on it (order %s)", d.Equipment, d.WorkOrder)
+	case *event.RunEnded:
+		return fmt.Sprintf("%s no longer works on it (order %s)", d.Equipment, d.WorkOrder)
+	case *event.NonconformanceContained:
+		return fmt.Sprintf("nonconformance contained by %s: %s", d.By, d.Reason)
+	case *event.NonconformanceClosed:
+		return fmt.Sprintf("nonconformance closed by %s: %s", d.By, d.Reason)
+	case *event.NonconformanceVoided:
+		return fmt.Sprintf("nonconformance voided by %s: %s", d.By, d.Reason)
+	case *event.GapClosed:
+		return fmt.Sprintf("gap %s closed: %s", d.GapID, d.Reason)
 	}
 	return string(data.Type())
+}
+
+func decision(verb string, d *event.Disposition) string {
+	text := fmt.Sprintf("%s by %s: %s of %s %s: %s", verb, d.SignedBy, strings.ReplaceAll(string(d.Decision), "_", " "), d.Q.Value, d.Q.Unit, d.Reason)
+	if d.Condition != "" {
+		text += " (" + d.Condition + ")"
+	}
+	return text
+}
+
+// persons lists who signed, as they are called.
+func persons(signatures []event.Signature) string {
+	names := make([]string, len(signatures))
+	for i := range signatures {
+		names[i] = string(signatures[i].PrintedName)
+	}
+	return strings.Join(names, " and ")
 }
 
 func limits(unit event.Unit, lsl, usl event.Decimal) string {
@@ -88,6 +152,12 @@ func kindWord(k quality.Kind) string {
 		return "nonconformance record"
 	case quality.NonconformanceAdvance:
 		return "nonconformance state"
+	case quality.UsageDecisionPost:
+		return "usage decision"
+	case quality.TasksGate:
+		return "gate of the warehouse tasks"
+	case quality.NoticeSend:
+		return "notice to customer service"
 	}
 	return string(k)
 }
@@ -98,10 +168,23 @@ func changed(e *store.Entry) string {
 	switch {
 	case kind == "hold" || strings.Contains(e.Object, "@lot:"): // a hold's name ends in @ and its lot
 		return holdChange(e)
-	case kind == "lot" || kind == "settled" || kind == "deadletter" || kind == "act":
+	case kind == "nonconformance":
+		return nonconformanceChange(e)
+	case kind == "lot":
+		return lotChange(e)
+	}
+	return ""
+}
+
+func lotChange(e *store.Entry) string {
+	var was, now quality.Lot
+	if json.Unmarshal([]byte(e.Now), &now) != nil || e.Was != "" && json.Unmarshal([]byte(e.Was), &was) != nil {
 		return ""
 	}
-	return nonconformanceChange(e)
+	if now.Release.State == was.Release.State || e.Was == "" {
+		return ""
+	}
+	return "release " + strings.ReplaceAll(string(now.Release.State), "_", " ")
 }
 
 func nonconformanceChange(e *store.Entry) string {

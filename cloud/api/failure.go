@@ -44,6 +44,11 @@ var statuses = map[problem.Code]int{
 	problem.Usage:        http.StatusUnprocessableEntity,
 	problem.StateMoved:   http.StatusPreconditionFailed,
 
+	problem.PasswordRefused:  http.StatusUnauthorized,
+	problem.UserLocked:       http.StatusUnauthorized,
+	problem.SignatureRefused: http.StatusForbidden,
+	problem.SignerRepeated:   http.StatusConflict,
+
 	problem.RuleRefused:   http.StatusConflict,
 	problem.EventConflict: http.StatusConflict,
 	problem.EventWaiting:  http.StatusConflict,

@@ -48,7 +48,8 @@ type fixture struct {
 	server *httptest.Server
 	now    time.Time
 	log    *bytes.Buffer
-	seq    uint64
+	epoch  event.Epoch
+	seq    map[event.PlantID]uint64
 }
 
 // tokenOf makes a well-formed token of a name.
@@ -67,13 +68,13 @@ func newFixture(t *testing.T) *fixture {
 			t.Error(err)
 		}
 	})
-	f := &fixture{t: t, store: s, now: start(), log: &bytes.Buffer{}}
+	f := &fixture{t: t, store: s, now: start(), log: &bytes.Buffer{}, epoch: epoch, seq: map[event.PlantID]uint64{}}
 	clock := func() time.Time { return f.now }
 	log := zerolog.New(zerolog.SyncWriter(f.log))
 	f.engine = workflow.New(s, workflow.Config{
 		Plants: map[event.PlantID]quality.Plant{
 			"p1": {ID: "p1", ERP: "s4", QMS: "qms1"},
-			"p2": {ID: "p2", ERP: "s4", QMS: "qms1"},
+			"p2": {ID: "p2", ERP: "s4", QMS: "qms1", OneSigner: true},
 		},
 		Materials: map[string]quality.Material{"MAT-100": {BaseUnit: "kg"}, "MAT-200": {BaseUnit: "kg", InspectionRequired: true}},
 	}, clock, log, nil)
@@ -90,6 +91,7 @@ func newFixture(t *testing.T) *fixture {
 		Callers: callers, Zones: map[event.PlantID]string{"p1": "Europe/Berlin", "p2": "America/Chicago"},
 		ERP: func(event.PlantID) string { return "s4" }, LedgerKey: strings.Repeat("A", 43) + "=",
 		AnchorFile: filepath.Join(t.TempDir(), "anchors.jsonl"), Now: clock,
+		Hashing: api.Hashing{Memory: 64, Time: 1, Threads: 1}, OneSigner: func(p event.PlantID) bool { return p == "p2" },
 	}, s, f.engine, log)
 	f.server = httptest.NewServer(mux)
 	t.Cleanup(f.server.Close)
@@ -102,11 +104,11 @@ func (f *fixture) apply(id string, plant event.PlantID, data event.Data) workflo
 	p := data.ReadBy()
 	p.Source, p.Item = "press-4", "halle/press-4"
 	spec, _ := event.Lookup(data.Type())
-	f.seq++
+	f.seq[plant]++
 	e := &event.Event{
 		ID: event.NaturalID(string(plant), "press-4", []string{id}, data.Type(), 0), Source: "/" + string(plant) + "/press-4",
 		Time: f.now, Recorded: f.now.Add(6 * time.Millisecond), Plant: plant, Data: data,
-		Origin: event.Origin{Agent: "a1", Epoch: epoch, Prev: event.NoPrev, Lane: spec.Lane, Seq: f.seq},
+		Origin: event.Origin{Agent: "a1", Epoch: f.epoch, Prev: event.NoPrev, Lane: spec.Lane, Seq: f.seq[plant]},
 	}
 	if err := e.Seal("a1"); err != nil {
 		f.t.Fatal(err)
@@ -114,7 +116,7 @@ func (f *fixture) apply(id string, plant event.PlantID, data event.Data) workflo
 	f.now = f.now.Add(50 * time.Millisecond)
 	results, err := f.engine.Apply(f.t.Context(), []workflow.Input{{
 		Message: e.Message(), Plant: plant,
-		Place: store.Place{Topic: "holdfast." + string(plant) + ".quality.v1", Partition: 4, Offset: int64(f.seq)},
+		Place: store.Place{Topic: "holdfast." + string(plant) + ".quality.v1", Partition: 4, Offset: int64(f.seq[plant])},
 	}}, nil)
 	if err != nil {
 		f.t.Fatal(err)
@@ -203,6 +205,42 @@ func (f *fixture) seed() {
 	f.mustApply("measure-a", "p1", measured(lotA, "61.2", "", "50"))
 	f.settle(applied)
 	f.settle(applied)
+	f.answer("p1")
+	f.timers("lot b is granted", func() bool { return f.release(lotB) == quality.Releasing })
+	f.settle(applied)
+}
+
+// answer has a plant's agent answer the newest barrier.
+func (f *fixture) answer(plant event.PlantID) {
+	f.t.Helper()
+	h := event.Head{Plant: plant, Agent: "a1", Epoch: f.epoch, Prev: event.NoPrev, Time: f.now, Epochs: []event.HeadEpoch{{Epoch: f.epoch, Quality: f.seq[plant]}}}
+	if err := f.store.View(f.t.Context(), func(tx *store.Tx) error {
+		barrier, err := tx.Barrier()
+		h.Barrier = uint64(barrier)
+		return err
+	}); err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := f.engine.Apply(f.t.Context(), []workflow.Input{{
+		Message: h.Message(), Plant: plant, Place: store.Place{Topic: "holdfast." + string(plant) + ".telemetry.v1"},
+	}}, nil); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// release returns how far a lot's release has come.
+func (f *fixture) release(lot event.LotKey) (state quality.ReleaseState) {
+	f.t.Helper()
+	if err := f.store.View(f.t.Context(), func(tx *store.Tx) error {
+		l, err := tx.Lot(lot)
+		if l != nil {
+			state = l.Release.State
+		}
+		return err
+	}); err != nil {
+		f.t.Fatal(err)
+	}
+	return state
 }
 
 // answer is what the API said.
@@ -322,4 +360,18 @@ func golden(t *testing.T, name string, a *answer) {
 	if diff := cmp.Diff(string(want), pretty.String()); diff != "" {
 		t.Errorf("%s differs (-want +got):\n%s", file, diff)
 	}
+}
+
+// gap has the plant of a lot record that nothing was seen of it for a minute, and returns the gap's id.
+func (f *fixture) gap(lot event.LotKey) string {
+	f.t.Helper()
+	plant := event.PlantID("p1")
+	if lot == lotC {
+		plant = "p2"
+	}
+	id := "gap:" + string(plant) + ":press-4-1"
+	f.mustApply("gap-"+string(plant), plant, &event.GapRecorded{
+		GapID: event.ObjectID(id), Source: "press-4", Equipment: "press-4", From: event.At(f.now.Add(-time.Minute)), To: event.At(f.now.Add(time.Second)), Reason: event.GapDisconnect,
+	})
+	return id
 }

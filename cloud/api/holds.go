@@ -63,11 +63,11 @@ type holdOutput struct {
 }
 
 func (s *server) hold(ctx context.Context, in *holdInput) (*holdOutput, error) {
-	if err := s.lotUnmoved(ctx, event.LotKey(in.Key), in.IfMatch); err != nil {
+	if err := s.seesLot(ctx, event.LotKey(in.Key)); err != nil {
 		return nil, err
 	}
 	data := &event.HoldPlaced{MayLot: event.MayLot{Lot: event.LotKey(in.Key)}}
-	return s.place(ctx, in.IdempotencyKey, data, &in.Body)
+	return s.place(ctx, condition{in.IdempotencyKey, in.IfMatch}, data, &in.Body)
 }
 
 func (s *server) holdScope(ctx context.Context, in *scopeHoldInput) (*holdOutput, error) {
@@ -78,31 +78,34 @@ func (s *server) holdScope(ctx context.Context, in *scopeHoldInput) (*holdOutput
 	data := &event.HoldPlaced{Scope: &event.Scope{
 		Kind: scope.Kind, Value: event.Name(scope.Value), Plant: scope.Plant, From: event.At(scope.From), To: event.At(scope.To),
 	}}
-	return s.place(ctx, in.IdempotencyKey, data, &in.Body.HoldRequest)
+	return s.place(ctx, condition{key: in.IdempotencyKey}, data, &in.Body.HoldRequest)
 }
 
-// lotUnmoved refuses an act on a lot that the caller does not see, or that changed since the caller read it.
-func (s *server) lotUnmoved(ctx context.Context, key event.LotKey, ifMatch string) error {
+// condition says when an act is done: once for a key, and only while its lot has the version that the caller read.
+type condition struct {
+	key     string // Idempotency-Key
+	ifMatch string // ETag of the lot; empty or * = any version
+}
+
+// seesLot refuses an act on a lot that the caller does not see.
+func (s *server) seesLot(ctx context.Context, key event.LotKey) error {
 	return s.read(ctx, func(tx *store.Tx) error {
-		f, err := s.lot(ctx, tx, key)
-		if err != nil {
-			return err
-		}
-		return matchVersion(ifMatch, f.Lot.Version)
+		_, err := s.lot(ctx, tx, key)
+		return err
 	})
 }
 
 // place makes the event of a hold and applies it.
-func (s *server) place(ctx context.Context, key string, data *event.HoldPlaced, r *HoldRequest) (*holdOutput, error) {
+func (s *server) place(ctx context.Context, when condition, data *event.HoldPlaced, r *HoldRequest) (*holdOutput, error) {
 	c := callerOf(ctx)
 	if err := needReason(r.Reason); err != nil {
 		return nil, err
 	}
-	e := s.newEvent(c, key, data)
+	e := s.newEvent(c, when.key, data)
 	data.HoldID = event.ObjectOf("hold", e.ID)
 	data.HoldKind, data.Reason, data.PlacedBy = r.Kind, r.Reason, event.Name(c.Principal)
 	data.PlacedAt, data.Authority = event.At(e.Time), authority(c.Roles)
-	repeated, err := s.apply(ctx, e, r.Reason, func(was event.Data) bool {
+	repeated, err := s.apply(ctx, e, r.Reason, when.ifMatch, func(was event.Data) bool {
 		old, ok := was.(*event.HoldPlaced)
 		return ok && old.Subject() == data.Subject() && old.HoldKind == data.HoldKind && old.Reason == data.Reason
 	})
@@ -114,18 +117,18 @@ func (s *server) place(ctx context.Context, key string, data *event.HoldPlaced, 
 
 func (s *server) lift(ctx context.Context, in *liftInput) (*holdOutput, error) {
 	key := event.LotKey(in.Key)
-	if err := s.lotUnmoved(ctx, key, in.IfMatch); err != nil {
+	if err := s.seesLot(ctx, key); err != nil {
 		return nil, err
 	}
-	return s.liftOf(ctx, event.ObjectID(in.ID), key, in.IdempotencyKey, in.Body.Reason)
+	return s.liftOf(ctx, event.ObjectID(in.ID), key, condition{in.IdempotencyKey, in.IfMatch}, in.Body.Reason)
 }
 
 func (s *server) liftScope(ctx context.Context, in *scopeLiftInput) (*holdOutput, error) {
-	return s.liftOf(ctx, event.ObjectID(in.ID), "", in.IdempotencyKey, in.Body.Reason)
+	return s.liftOf(ctx, event.ObjectID(in.ID), "", condition{key: in.IdempotencyKey}, in.Body.Reason)
 }
 
 // liftOf makes the event of a lift and applies it.
-func (s *server) liftOf(ctx context.Context, id event.ObjectID, lot event.LotKey, key, reason string) (*holdOutput, error) {
+func (s *server) liftOf(ctx context.Context, id event.ObjectID, lot event.LotKey, when condition, reason string) (*holdOutput, error) {
 	c := callerOf(ctx)
 	if err := needReason(reason); err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func (s *server) liftOf(ctx context.Context, id event.ObjectID, lot event.LotKey
 		return nil, err
 	}
 	data := &event.HoldLifted{MayLot: event.MayLot{Lot: lot}, Scope: h.Scope, HoldID: id, LiftedBy: event.Name(c.Principal), Reason: reason}
-	e := s.newEvent(c, key, data)
+	e := s.newEvent(c, when.key, data)
 	data.LiftedAt, data.Authority = event.At(e.Time), authority(c.Roles)
 	same := func(was event.Data) bool {
 		old, ok := was.(*event.HoldLifted)
@@ -153,7 +156,7 @@ func (s *server) liftOf(ctx context.Context, id event.ObjectID, lot event.LotKey
 		return nil, problem.New(problem.RoleRefused, "hold %s was placed with the authority quality by %s: it takes the role %s to lift it",
 			id, h.PlacedBy, RoleQuality)
 	}
-	repeated, err := s.apply(ctx, e, reason, same)
+	repeated, err := s.apply(ctx, e, reason, when.ifMatch, same)
 	if err != nil {
 		return nil, err
 	}
@@ -269,8 +272,14 @@ func (s *server) known(ctx context.Context, id event.ID, same func(event.Data) b
 	return known, err
 }
 
-// apply applies an event of a caller. It returns true if the same act was done before.
-func (s *server) apply(ctx context.Context, e *event.Event, reason string, same func(event.Data) bool) (repeated bool, err error) {
+// apply applies an event of a caller, where ifMatch is the ETag of its lot or empty. It returns true if the same act was
+// done before.
+func (s *server) apply(ctx context.Context, e *event.Event, reason, ifMatch string, same func(event.Data) bool) (repeated bool, err error) {
+	return s.applyAs(ctx, e, callerOf(ctx).Principal, reason, ifMatch, same)
+}
+
+// applyAs is apply in the name of others than the caller: of the persons who signed.
+func (s *server) applyAs(ctx context.Context, e *event.Event, principal, reason, ifMatch string, same func(event.Data) bool) (repeated bool, err error) {
 	if !s.acts.begin(e.ID) {
 		return false, problem.New(problem.EventConflict, "the same request is being worked on right now")
 	}
@@ -278,7 +287,13 @@ func (s *server) apply(ctx context.Context, e *event.Event, reason string, same 
 	if known, err := s.known(ctx, e.ID, same); err != nil || known {
 		return known, err
 	}
-	results, err := s.engine.Apply(ctx, []workflow.Input{{Event: e, Principal: callerOf(ctx).Principal, Reason: reason}}, nil)
+	version, err := versionOf(ifMatch)
+	if err != nil {
+		return false, err
+	}
+	results, err := s.engine.Apply(ctx, []workflow.Input{{
+		Event: e, Principal: principal, Reason: reason, IfVersion: version,
+	}}, nil)
 	if err != nil {
 		return false, err
 	}

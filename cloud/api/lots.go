@@ -20,6 +20,7 @@ const (
 	LotsInInspection = "in_inspection" // wants a disposition
 	LotsWaiting      = "waiting"       // an event waits for a person
 	LotsUnenforced   = "unenforced"    // an open hold was not verified in the ERP in time
+	LotsAsking       = "asking"        // its release waits for gaps or for plants that have not answered
 )
 
 // scanLimit bounds how many lots one request looks at; a page may then be short, with a cursor behind it.
@@ -29,7 +30,7 @@ const (
 )
 
 type lotsInput struct {
-	State  string `query:"state" enum:"held,free,in_inspection,waiting,unenforced" doc:"only lots in this state"`
+	State  string `query:"state" enum:"held,free,in_inspection,waiting,unenforced,asking" doc:"only lots in this state"`
 	Plant  string `query:"plant" doc:"only lots of this plant"`
 	Number string `query:"number" doc:"only lots of this number"`
 	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
@@ -139,6 +140,8 @@ func (l *LotLine) is(state string) bool {
 		return slices.Contains(l.Reasons, event.ReasonParked) || slices.Contains(l.Reasons, event.ReasonQuarantine)
 	case LotsUnenforced:
 		return l.Unenforced
+	case LotsAsking:
+		return l.Release == quality.Asking
 	}
 	return true
 }

@@ -30,16 +30,21 @@ const (
 	actFix         action = "fix a dead letter"
 	actRedrive     action = "redrive a dead letter"
 	actLedger      action = "read the ledger"
+	actEpoch       action = "decide about an agent's epoch"
+	actAccept      action = "hand in signatures"
+	actReadUsers   action = "read users"
+	actUsers       action = "change users"
+	actOwnPassword action = "change a password"
 )
 
 // rights is the one table of who may do what. An operator's holds have the authority operator, so that the rules let
-// operators lift them and nobody else's. An administrator changes no quality state.
+// operators lift them and nobody else's. An administrator changes no quality state, but says which gateway is the right one.
 var rights = map[string][]action{
-	RoleViewer:   {actRead},
-	RoleOperator: {actRead, actHold, actLift, actDeadletters, actRedrive},
-	RoleQuality:  {actRead, actHold, actLift, actScope, actDeadletters, actFix, actRedrive, actLedger},
-	RoleAuditor:  {actRead, actDeadletters, actLedger},
-	RoleAdmin:    {actRead, actDeadletters, actLedger},
+	RoleViewer:   {actRead, actOwnPassword},
+	RoleOperator: {actRead, actHold, actLift, actDeadletters, actRedrive, actOwnPassword},
+	RoleQuality:  {actRead, actHold, actLift, actScope, actDeadletters, actFix, actRedrive, actLedger, actEpoch, actAccept, actOwnPassword},
+	RoleAuditor:  {actRead, actDeadletters, actLedger, actReadUsers, actOwnPassword},
+	RoleAdmin:    {actRead, actDeadletters, actLedger, actEpoch, actReadUsers, actUsers, actOwnPassword},
 }
 
 // roleNames lists the roles in the order in which people read them.

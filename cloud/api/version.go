@@ -2,44 +2,10 @@ package api
 
 import (
 	"context"
-	"runtime"
-	"runtime/debug"
+
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
 
-// Version says which build of a program this is.
-type Version struct {
-	Version string `json:"version"` // of the module; (devel) for a build from a working tree
-	Commit  string `json:"commit,omitempty"`
-	Time    string `json:"time,omitempty"` // of the commit
-	Changed bool   `json:"changed,omitempty" doc:"the working tree had changes"`
-	Go      string `json:"go"`
-	OS      string `json:"os"`
-	Arch    string `json:"arch"`
-}
-
-// BuildVersion returns the version of the running program.
-func BuildVersion() Version {
-	v := Version{Version: "(devel)", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	if info.Main.Version != "" {
-		v.Version = info.Main.Version
-	}
-	for _, setting := range info.Settings {
-		switch setting.Key {
-		case "vcs.revision":
-			v.Commit = setting.Value
-		case "vcs.time":
-			v.Time = setting.Value
-		case "vcs.modified":
-			v.Changed = setting.Value == "true"
-		}
-	}
-	return v
-}
-
-func (s *server) version(context.Context, *struct{}) (*view[Version], error) {
-	return &view[Version]{BuildVersion()}, nil
+func (s *server) version(context.Context, *struct{}) (*view[cli.Version], error) {
+	return &view[cli.Version]{cli.BuildVersion()}, nil
 }

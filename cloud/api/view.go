@@ -31,7 +31,12 @@ type LotLine struct {
 	Unenforced  bool               `json:"unenforced,omitempty" doc:"an open hold was not verified in the ERP in time"`
 	MayMove     bool               `json:"may_move"`
 	Reasons     []event.MoveReason `json:"reasons" doc:"why it may not move"`
-	UpdatedAt   time.Time          `json:"updated_at"`
+
+	Release      quality.ReleaseState  `json:"release,omitempty" doc:"how far its release has come"`
+	ReleaseSince time.Time             `json:"release_since,omitzero"`
+	ReleaseLate  bool                  `json:"release_late,omitempty" doc:"longer there than it should be"`
+	WaitsFor     []quality.ReleaseWait `json:"waits_for" doc:"what its release waits for, in the order in which it has to be done"`
+	UpdatedAt    time.Time             `json:"updated_at"`
 }
 
 // Usage is what one ERP enforces.
@@ -160,6 +165,10 @@ func (s *server) lotLine(f *quality.Facts) LotLine {
 		l.Usage = append(l.Usage, Usage{u.System, u.Usage, u.Raw, u.VerifiedAt})
 	}
 	l.MayMove = len(l.Reasons) == 0
+	l.Release, l.ReleaseSince, l.ReleaseLate = lot.Release.State, lot.Release.Since, lot.Release.Late
+	if l.WaitsFor = f.Waits(s.erpOf(lot)); l.WaitsFor == nil {
+		l.WaitsFor = []quality.ReleaseWait{}
+	}
 	return l
 }
 
@@ -247,10 +256,16 @@ func (s *server) read(ctx context.Context, f func(*store.Tx) error) error {
 // etag is the version of an object as a header.
 func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
-// matchVersion refuses a change of an object that is no longer what the caller read. An empty header or * matches all.
-func matchVersion(header string, version int64) error {
-	if header == "" || header == "*" || strings.TrimPrefix(header, "W/") == etag(version) {
-		return nil
+// versionOf returns the version that an If-Match header asks for; 0, any, for an empty header or *. What is no ETag of
+// ours matches nothing.
+func versionOf(ifMatch string) (int64, error) {
+	if ifMatch == "" || ifMatch == "*" {
+		return 0, nil
 	}
-	return problem.New(problem.StateMoved, "the object has version %d, the request is about %s", version, header)
+	quoted := strings.TrimPrefix(ifMatch, "W/")
+	version, err := strconv.ParseInt(strings.Trim(quoted, `"`), 10, 64)
+	if err != nil || version < 1 || etag(version) != quoted {
+		return 0, problem.New(problem.StateMoved, "If-Match %.100q is the ETag of no version", ifMatch)
+	}
+	return version, nil
 }

@@ -52,11 +52,12 @@ func (l *Lot) reason(r event.MoveReason, at func(time.Time) string) []string {
 		if l.Stub {
 			return []string{"Only its hold is known so far: the record of its creation has not arrived."}
 		}
-		return []string{"Its material wants an inspection, and nobody has decided about the lot yet."}
+		return append([]string{"Its material wants an inspection, and nobody has decided about the lot yet."}, l.waits(at, quality.WaitInspection)...)
 	case event.ReasonParked:
 		return l.deadletterWords(store.Parked, "An event of the lot waits for a person")
 	case event.ReasonQuarantine:
-		return l.deadletterWords(store.Quarantined, "A record of the lot was not understood and waits for a person")
+		return append(l.deadletterWords(store.Quarantined, "A record of the lot was not understood and waits for a person"),
+			l.waits(at, quality.WaitQuarantine)...)
 	case event.ReasonForeignRestriction:
 		return []string{"Someone else restricted it in " + l.ERP + "; that stays until they take it back there."}
 	case event.ReasonUsageNotVerified:
@@ -65,11 +66,30 @@ func (l *Lot) reason(r event.MoveReason, at func(time.Time) string) []string {
 		}
 		return []string{"What the ERP " + l.ERP + " shows was not read yet."}
 	case event.ReasonGap:
-		return []string{"Records of its time are missing."}
+		return append([]string{"Something of its time is not known. It takes the data, or a signature by coverage accept:"},
+			append(l.waits(at, quality.WaitGap), l.waits(at, quality.WaitQuarantine)...)...)
 	case event.ReasonBarrier:
-		return []string{"A plant has not answered yet whether it knows of a hold."}
+		return append([]string{"Before it is released, each plant that saw it has to answer whether it knows of a hold."},
+			l.waits(at, quality.WaitAnswer)...)
 	}
 	return []string{"Reason: " + string(r) + "."}
+}
+
+// waits tells each thing of a kind that the release waits for.
+func (l *Lot) waits(at func(time.Time) string, kind quality.WaitKind) []string {
+	var words []string
+	for i := range l.WaitsFor {
+		w := &l.WaitsFor[i]
+		if w.Kind != kind {
+			continue
+		}
+		object := ""
+		if strings.HasPrefix(w.Object, "gap:") {
+			object = ", " + w.Object
+		}
+		words = append(words, fmt.Sprintf("- %s (since %s%s).", strings.TrimSuffix(w.Words, "."), at(w.Since), object))
+	}
+	return words
 }
 
 func (l *Lot) holdWords(at func(time.Time) string) []string {
@@ -112,7 +132,12 @@ func (e *Effect) inWords(at func(time.Time) string) string {
 	what := map[quality.Kind]string{
 		quality.LotUsageSet: "The lot's usage", quality.StockTransfer: "A stock transfer",
 		quality.NonconformanceEnsure: "The nonconformance's record", quality.NonconformanceAdvance: "The nonconformance's state",
+		quality.UsageDecisionPost: "The usage decision", quality.TasksGate: "The gate of the lot's warehouse tasks",
+		quality.NoticeSend: "A notice to customer service",
 	}[e.Kind]
+	if what == "" {
+		what = "An effect of kind " + string(e.Kind)
+	}
 	switch e.State {
 	case store.EffectDue, store.EffectLeased:
 		text := fmt.Sprintf("%s is not in %s yet, asked %s", what, e.System, at(e.AskedAt))

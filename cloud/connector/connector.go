@@ -7,6 +7,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -44,6 +45,8 @@ type Caps struct {
 	StockTypes      bool // usage is a property of quantities
 	Reversal        bool // documents can be cancelled by a counter-document
 	ReferenceLength int  // longest reference that it keeps, in characters
+	Feed            bool // Changes lists what changed
+	Blind           bool // what was sent there can't be looked up again: an acknowledgement is all the proof there is
 }
 
 // Lock says how well a conditional write sees a change by someone else.
@@ -78,11 +81,29 @@ type ObjectKind string
 
 // Object kinds.
 const (
-	ObjectLot    ObjectKind = "lot"
-	ObjectRecord ObjectKind = "record" // a QMS record
+	ObjectLot        ObjectKind = "lot"
+	ObjectRecord     ObjectKind = "record"     // a document or QMS record
+	ObjectDecision   ObjectKind = "decision"   // a disposition in its system of record
+	ObjectAllocation ObjectKind = "allocation" // what a customer's order line counts on
+	ObjectTasks      ObjectKind = "tasks"      // a lot's warehouse tasks
+	ObjectNotice     ObjectKind = "notice"     // a message that was sent
 )
 
-// Object names what to read: a lot by its key, a record by the system's own id.
+// ObjectOf returns the kind of object that an effect of a kind reads back, and whether it is found by the effect's
+// reference: what is not belongs to the lot itself.
+func ObjectOf(kind quality.Kind) (o ObjectKind, found bool) {
+	switch kind {
+	case quality.LotUsageSet, quality.UsageDecisionPost:
+		return ObjectLot, false
+	case quality.TasksGate:
+		return ObjectTasks, false
+	case quality.NoticeSend:
+		return ObjectNotice, true
+	}
+	return ObjectRecord, true
+}
+
+// Object names what to read: a lot and its tasks by the lot's key, all others by the system's own id.
 type Object struct {
 	Kind ObjectKind
 	Lot  event.LotKey
@@ -101,6 +122,16 @@ type View struct {
 	// Also lists usages that what is there satisfies as well: a lot without stock, under a restriction, is blocked too.
 	Also  []event.UsageStatus
 	Stock []Stock
+	// Inspections are the inspection lots that an ERP keeps for a lot and that its disposition concerns, without those
+	// that were cancelled.
+	Inspections []Inspection
+
+	// Gate says what a warehouse lets happen with a lot; empty = it has no such word, and its tasks tell.
+	Gate  quality.Gate
+	Tasks []Task // of a lot
+
+	Disposition *Disposition // of a decision
+	Allocation  *Allocation  // of an allocation
 
 	State    string // of a record, in the system's words
 	Decision string // of a record, if it has one
@@ -111,17 +142,38 @@ type View struct {
 	ChangedAt time.Time // zero = the system does not say
 }
 
-// Is tells whether the object satisfies a wanted usage.
+// Is tells whether the object satisfies a wanted usage. A lot is unrestricted only when no part of it waits in
+// inspection or under a restriction: Usage alone is that of the part that may move.
 func (v *View) Is(want event.UsageStatus) bool {
-	if v.Usage == want {
-		return true
+	if want == event.Unrestricted && v.Withheld() != "" {
+		return false
 	}
-	for _, u := range v.Also {
-		if u == want {
-			return true
+	return v.Usage == want || slices.Contains(v.Also, want)
+}
+
+// Withheld returns the most restrictive usage of a part that a release would free, although another part is free
+// already; empty = there is none.
+func (v *View) Withheld() (usage event.UsageStatus) {
+	if v.Usage != event.Unrestricted {
+		return ""
+	}
+	for _, s := range v.Stock {
+		if (s.Usage == event.InInspection || s.Usage == event.Restricted) && (usage == "" || quality.MoreRestrictive(s.Usage, usage)) {
+			usage = s.Usage
 		}
 	}
-	return false
+	return usage
+}
+
+// Plants returns the plants, as the system names them, in which the lot has stock; sorted.
+func (v *View) Plants() (plants []string) {
+	for _, s := range v.Stock {
+		if s.Plant != "" && !slices.Contains(plants, s.Plant) {
+			plants = append(plants, s.Plant)
+		}
+	}
+	slices.Sort(plants)
+	return plants
 }
 
 // FieldReference is the key in the fields of a [View] under which every connector shows the effect's reference, so that
@@ -135,6 +187,58 @@ type Stock struct {
 	Usage    event.UsageStatus
 	Raw      string // the system's own stock type
 	Q        event.Quantity
+}
+
+// Inspection is an inspection lot of an ERP's own.
+type Inspection struct {
+	ID    string // the system's number
+	Plant string // the system's own plant
+	Raw   string // its usage decision in the system's own words; empty = none yet
+	// Decisions are those that its usage decision stands for; none = not decided, or by a code that is not known.
+	Decisions []quality.Decision
+}
+
+// Task is a warehouse task of a lot.
+type Task struct {
+	ID    string
+	Kind  string // pick, putaway, ship or the system's own word
+	State TaskState
+	Raw   string // the system's own word for the state
+	Order string // that it is for; empty = none
+}
+
+// TaskState says how far a task is. The zero TaskState is a word of the system that is not known.
+type TaskState string
+
+// Task states.
+const (
+	TaskHeld    TaskState = "held" // may not start
+	TaskOpen    TaskState = "open" // may start
+	TaskStarted TaskState = "started"
+	TaskDone    TaskState = "done"
+)
+
+// Disposition is a decision on a lot as its system of record shows it.
+type Disposition struct {
+	Version    int64            // of the record, from 1; with its id it names one decision
+	Q          event.Quantity   // zero = all of the lot
+	Decision   quality.Decision // empty = a word of the system that is not known
+	Raw        string           // that word
+	SignedBy   string           // empty = not signed yet, so that it decides nothing
+	Reason     string
+	Condition  string
+	DecidedAt  time.Time // zero = not decided yet
+	Supersedes string    // id of the decision whose place it takes; empty = none
+}
+
+// Allocation is what a customer's order line counts on.
+type Allocation struct {
+	Version    string // of the record, in the system's words; with its id it names one state
+	Order      string
+	Line       string
+	Customer   string
+	Q          event.Quantity // zero value = no longer allocated
+	PromisedAt time.Time      // zero = no date was promised
 }
 
 // Version is what a conditional write sends back: ETags and what was read with them. It is opaque to all but the
@@ -154,7 +258,11 @@ type Result struct {
 	Message    string        // the vendor's, unchanged; never a secret
 	Evidence   []byte        // JSON: request hash, versions, redacted answer; goes to the ledger
 	Refused    bool          // our user was refused: stop asking, or it is locked out
+	Waits      bool          // with retry_later: this object waits, and the system is well: no reason to ask it less
 }
+
+// PossibleRepeat begins the reason of a notice that may have been sent before.
+const PossibleRepeat = "Possible repeat of a message sent before. "
 
 // MaxRetryAfter is the longest that a system's Retry-After is followed.
 const MaxRetryAfter = 5 * time.Minute

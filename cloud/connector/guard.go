@@ -95,7 +95,11 @@ func first(ctx context.Context, e *quality.Effect) bool {
 	if marked, _ := ctx.Value(firstKey{}).(bool); marked {
 		return true
 	}
-	return e != nil && e.Kind == quality.LotUsageSet && (e.Usage == event.Restricted || e.Usage == event.Blocked)
+	if e == nil {
+		return false
+	}
+	return e.Kind == quality.LotUsageSet && (e.Usage == event.Restricted || e.Usage == event.Blocked) ||
+		e.Kind == quality.TasksGate && e.Gate == quality.GateHeld
 }
 
 // Kinds is that of the system.
@@ -263,11 +267,11 @@ func (g *Guard) note(ctx context.Context, r Result, done func(error)) {
 	if r.Refused {
 		g.refused = &r
 	}
-	if r.Outcome == event.RetryLater && r.RetryAfter > 0 {
+	if r.Outcome == event.RetryLater && r.RetryAfter > 0 && !r.Waits {
 		g.until = g.cfg.Now().Add(min(r.RetryAfter, MaxRetryAfter))
 	}
 	g.mu.Unlock()
-	failed := r.Outcome == event.Unknown || r.Outcome == event.RetryLater && r.RetryAfter == 0 && !r.Refused
+	failed := r.Outcome == event.Unknown || r.Outcome == event.RetryLater && r.RetryAfter == 0 && !r.Refused && !r.Waits
 	if failed && ctx.Err() == nil {
 		done(r)
 		return

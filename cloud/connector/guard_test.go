@@ -66,8 +66,11 @@ func TestGuard_Write_HoldsGoFirst(t *testing.T) {
 		write("release", event.Unrestricted)
 		write("block", event.Blocked)
 		write("restrict", event.Restricted)
+		done.Go(func() {
+			_ = g.Write(t.Context(), quality.Effect{Object: "gate", Kind: quality.TasksGate, Gate: quality.GateHeld}, nil)
+		})
 		done.Wait()
-		if want := []string{"first", "waiting", "block", "restrict", "release"}; !slices.Equal(s.calls, want) {
+		if want := []string{"first", "waiting", "block", "restrict", "gate", "release"}; !slices.Equal(s.calls, want) {
 			t.Errorf("order %v, want %v", s.calls, want)
 		}
 	})
@@ -280,5 +283,18 @@ func TestView_Shows(t *testing.T) {
 				t.Errorf("shows %t, want %t", got, c.want)
 			}
 		})
+	}
+}
+
+func TestGuard_Write_AnObjectThatWaitsIsNoFailure(t *testing.T) {
+	s := &system{answer: always(connector.Result{Outcome: event.RetryLater, Code: "usage_decision_missing", RetryAfter: time.Hour, Waits: true})}
+	g := connector.NewGuard(s, connector.GuardConfig{Failures: 2})
+	for i := range 5 {
+		if r := g.Write(t.Context(), quality.Effect{Kind: quality.LotUsageSet}, nil); r.Code != "usage_decision_missing" {
+			t.Fatalf("call %d: %v; want the lot's own answer, with the system asked each time", i, r)
+		}
+	}
+	if g.Open() || len(s.calls) != 5 {
+		t.Errorf("open %t after %d calls", g.Open(), len(s.calls))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/connector"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -12,6 +14,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
 
 // attempt is one try at one claimed effect.
@@ -20,6 +23,7 @@ type attempt struct {
 	row        *store.EffectRow
 	system     connector.System
 	protocol   *Protocol
+	doubt      store.Doubt       // of a document that is known by its reference
 	own        event.UsageStatus // what our rules alone ask for, as of the last decision
 	foreign    event.UsageStatus // what someone else restricted the lot to; empty = nothing
 }
@@ -27,25 +31,82 @@ type attempt struct {
 // run takes the effect through the write protocol and records its end. An error says that it waits.
 func (a *attempt) run(ctx context.Context) error {
 	if !slices.Contains(a.system.Kinds(), a.row.Kind) {
-		return a.settle(ctx, workflow.Settlement{
-			Outcome: event.Rejected, Wanted: string(a.row.Kind), Message: "system " + a.row.System + " has no such effect; a person has to do it there",
-		})
+		return a.settle(ctx, a.missing())
 	}
 	if a.row.Priority == 0 {
 		ctx = connector.First(ctx)
 	}
-	p := &Protocol{System: a.system, Effect: a.effect(), Mark: a.mark, Wrote: a.row.Wrote, Decide: a.decideRecord}
+	p := &Protocol{System: a.system, Effect: a.effect(), Mark: a.mark, Wrote: a.row.Wrote, Decide: a.decision()}
 	a.protocol = p
-	if a.row.Kind == quality.LotUsageSet {
-		p.Decide = a.decideUsage
+	if end, err := a.early(ctx); end != nil || err != nil {
+		if err == nil {
+			err = a.settle(ctx, a.settlement(p, end))
+		}
+		return err
 	}
 	end, err := p.Run(ctx)
 	a.row.Wrote = p.Wrote
+	if err := a.undone(ctx); err != nil {
+		return err
+	}
 	if err != nil {
 		return err
 	}
 	return a.settle(ctx, a.settlement(p, &end))
 }
+
+// missing says how an effect ends that does not exist in its system: a person has to do it there. An ERP without usage
+// decisions keeps no inspection lots that would need one.
+func (a *attempt) missing() workflow.Settlement {
+	s := workflow.Settlement{Outcome: event.Rejected, Wanted: string(a.row.Kind), Message: "system " + a.row.System + " has no such effect; a person has to do it there"}
+	if a.row.Kind == quality.UsageDecisionPost {
+		s.Outcome, s.Code, s.Message = event.AlreadyApplied, noInspectionLot, "system "+a.row.System+" has no usage decisions"
+	}
+	return s
+}
+
+// repeatAfter is how long a notice that may have been sent waits where nobody can be asked whether it was.
+const repeatAfter = 15 * time.Minute
+
+// early ends or delays an effect for which no system has to be asked: one that is no longer wanted and was never tried,
+// and a notice that may be under way.
+func (a *attempt) early(ctx context.Context) (*Ending, error) {
+	if !a.row.Kind.Document() {
+		return nil, nil
+	}
+	if err := a.dispatcher.store.View(ctx, func(tx *store.Tx) (err error) {
+		a.doubt, err = tx.DoubtOf(a.row.ID)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if !a.row.Wrote {
+		e, err := a.protocol.Decide(ctx, a.protocol.Effect, &connector.View{})
+		a.protocol.Effect = e
+		if errors.Is(err, ErrUnwanted) {
+			return &Ending{Outcome: event.Cancelled, Result: a.protocol.unwanted(err)}, nil
+		}
+		return nil, err
+	}
+	if wait := a.doubt.Last.Add(repeatAfter).Sub(a.dispatcher.cfg.Now()); a.protocol.blind() && wait > 0 && a.doubt.Writes < MostSent {
+		return nil, connector.Result{
+			Outcome: event.Unknown, Code: "possible_repeat", RetryAfter: wait, Waits: true,
+			Message: "whether the message was sent is unknown and can't be looked up; it is sent once more, marked as a possible repeat",
+		}
+	}
+	return nil, nil
+}
+
+// undone takes back the marks of writes that the system says it did not do.
+func (a *attempt) undone(ctx context.Context) error {
+	if a.protocol.Undone == 0 || !a.counts() {
+		return nil
+	}
+	return a.dispatcher.store.Update(ctx, func(tx *store.Tx) error { return tx.DropDoubt(a.row.ID, int64(a.protocol.Undone)) })
+}
+
+// counts tells whether it is counted how often the effect may have been written: a document that no look-up finds.
+func (a *attempt) counts() bool { return a.row.Kind.Document() && byReference(a.row.Kind) }
 
 // effect is what the row says; what exactly is wanted is decided later.
 func (a *attempt) effect() quality.Effect {
@@ -61,41 +122,6 @@ func (a *attempt) effect() quality.Effect {
 	return e
 }
 
-// decideUsage works out what the system should enforce for the lot, from the state of now. Whether what is seen may be
-// ours is the protocol's to say: the row was marked before a write that the system then refused for someone's change.
-func (a *attempt) decideUsage(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error) {
-	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
-	if err != nil {
-		return e, err
-	}
-	now := quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.protocol.Wrote}
-	e.Usage = facts.Wanted(now)
-	foreign := quality.ForeignUsage(&facts.Lot, now)
-	if foreign == "" && a.foreign != "" && !quality.MoreRestrictive(a.foreign, seen.Usage) {
-		foreign = a.foreign // our own write hides it
-	}
-	if a.foreign = foreign; foreign != "" && quality.MoreRestrictive(foreign, e.Usage) {
-		e.Usage = foreign
-	}
-	a.own = quality.OwnUsage(&facts.Lot, facts.Open)
-	return e, nil
-}
-
-// decideRecord reads what a nonconformance's record should hold, from the state of now.
-func (a *attempt) decideRecord(ctx context.Context, e quality.Effect, _ *connector.View) (quality.Effect, error) {
-	err := a.dispatcher.store.View(ctx, func(tx *store.Tx) error {
-		nc, err := tx.Nonconformance(event.ObjectID(a.row.Object))
-		if err == nil && nc == nil {
-			err = fmt.Errorf("nonconformance %s of an effect is not known", a.row.Object)
-		}
-		if err == nil {
-			e.Record = nc.Record()
-		}
-		return err
-	})
-	return e, err
-}
-
 // errNeverFound is returned in front of a write of a document that was written often enough and is still not there.
 var errNeverFound = errors.New("was written and never found")
 
@@ -103,13 +129,15 @@ var errNeverFound = errors.New("was written and never found")
 // document that never shows up is given to a person.
 func (a *attempt) mark(ctx context.Context) error {
 	cfg := &a.dispatcher.cfg
-	if a.row.Kind.Document() && a.row.Wrote && a.row.Attempts >= MostUnknown {
+	if a.counts() && a.doubt.Writes >= a.most() {
 		return errNeverFound
 	}
-	var ours bool
+	now, ours := cfg.Now(), false
 	err := a.dispatcher.store.Update(ctx, func(tx *store.Tx) (err error) {
-		ours, err = tx.MarkWrite(a.row.ID, a.row.Owner, cfg.Now().Add(cfg.Lease))
-		return err
+		if ours, err = tx.MarkWrite(a.row.ID, a.row.Owner, now.Add(cfg.Lease)); err != nil || !ours || !a.counts() {
+			return err
+		}
+		return tx.AddDoubt(a.row.ID, now)
 	})
 	if err != nil {
 		return err
@@ -122,16 +150,41 @@ func (a *attempt) mark(ctx context.Context) error {
 	return nil
 }
 
+// most is how often the effect may have been written before a person decides.
+func (a *attempt) most() int64 {
+	if a.row.Kind == quality.NoticeSend {
+		return MostSent
+	}
+	return MostUnknown
+}
+
 // settlement says in the workflow's words how the effect ended.
 func (a *attempt) settlement(p *Protocol, end *Ending) workflow.Settlement {
 	s := workflow.Settlement{
 		Outcome: end.Outcome, Wanted: string(a.row.Kind), Wrote: p.Wrote, Evidence: p.Evidence, Code: end.Result.Code,
 		Message: end.Result.Message, External: end.View.Ref.ID,
 	}
-	if a.row.Kind == quality.LotUsageSet {
+	switch a.row.Kind {
+	case quality.LotUsageSet:
 		s.Wanted, s.Own, s.Foreign, s.External = string(p.Effect.Usage), a.own, a.foreign, ""
-		// A view may satisfy more than one usage; what was wanted is then what it is.
+		// A view may satisfy more than one usage; what was wanted is then what it is. A stronger one that satisfies what was
+		// wanted is still there, and must be known as ours when it is taken back.
 		s.Usage, s.UsageRaw = p.Effect.Usage, end.View.UsageRaw
+		if quality.MoreRestrictive(end.View.Usage, s.Usage) {
+			s.Usage = end.View.Usage
+		}
+	case quality.UsageDecisionPost:
+		s.Wanted = string(p.Effect.Decision)
+		a.inspections(&s, end)
+	case quality.TasksGate:
+		s.Wanted, s.External = string(p.Effect.Gate), ""
+		if end.Outcome != event.Rejected && p.Effect.Gate == quality.GateHeld {
+			s.Code, s.Message = stopList(&end.View)
+		}
+	case quality.NoticeSend:
+		if end.Outcome == event.Applied && p.blind() {
+			s.Code, s.Message, s.External = "unverified", "acknowledged; the system can't be asked what it sent", p.made.ID
+		}
 	}
 	if len(end.Found) > 1 {
 		s.Code, s.Message = "duplicates", fmt.Sprintf("%d records carry the reference %s; the lowest id counts", len(end.Found), p.Effect.Ref)
@@ -139,6 +192,66 @@ func (a *attempt) settlement(p *Protocol, end *Ending) workflow.Settlement {
 	return s
 }
 
+// noInspectionLot is the code of a usage decision that was not needed.
+const noInspectionLot = "no_inspection_lot"
+
+// inspections names the inspection lots that a usage decision was posted on.
+func (a *attempt) inspections(s *workflow.Settlement, end *Ending) {
+	ids := make([]string, 0, len(end.View.Inspections))
+	for _, i := range end.View.Inspections {
+		ids = append(ids, i.ID)
+	}
+	s.External = strings.Join(ids, ",")
+	if len(ids) == 0 && (s.Outcome == event.AlreadyApplied || s.Outcome == event.Applied) {
+		s.Code, s.Message = noInspectionLot, "the ERP keeps no inspection lot for the lot"
+	}
+}
+
+// stopList names the tasks that no gate holds any more: those that have started have to be stopped by a person, and what
+// was picked or shipped has to be found.
+func stopList(v *connector.View) (code, message string) {
+	var started, done []string
+	for _, t := range v.Tasks {
+		name := t.ID
+		if t.Kind != "" {
+			name += " (" + t.Kind + ")"
+		}
+		if t.Order != "" {
+			name += " for order " + t.Order
+		}
+		switch {
+		case t.State == connector.TaskStarted:
+			started = append(started, name)
+		case t.State == connector.TaskDone && t.Kind != putaway:
+			done = append(done, name)
+		}
+	}
+	var words []string
+	if len(started) > 0 {
+		code = "tasks_started"
+		words = append(words, "to stop by hand, started already: "+list(started))
+	}
+	if len(done) > 0 {
+		words = append(words, "done before the hold: "+list(done))
+	}
+	return code, strings.Join(words, "; ")
+}
+
+// putaway is the kind of task that moves a lot nowhere but to its place.
+const putaway = "putaway"
+
+// mostNamed bounds how many tasks a message names.
+const mostNamed = 50
+
+func list(names []string) string {
+	if len(names) > mostNamed {
+		return strings.Join(names[:mostNamed], ", ") + fmt.Sprintf(" and %d more", len(names)-mostNamed)
+	}
+	return strings.Join(names, ", ")
+}
+
+// settle records how the effect ended. What it says is lasting from then on, so that the doubt about it ends; where
+// forgetting fails, nothing is wrong but a row too many.
 func (a *attempt) settle(ctx context.Context, s workflow.Settlement) error {
 	if err := failpoint.Hit("dispatch.before_record"); err != nil {
 		return err
@@ -147,5 +260,11 @@ func (a *attempt) settle(ctx context.Context, s workflow.Settlement) error {
 		return err
 	}
 	a.dispatcher.metrics.outcome(a.row.System, s.Outcome)
+	if !a.counts() || a.doubt.Writes == 0 && (a.protocol == nil || !a.protocol.Wrote) {
+		return nil
+	}
+	if err := a.dispatcher.store.Update(ctx, func(tx *store.Tx) error { return tx.ForgetDoubt(a.row.ID) }); err != nil {
+		a.dispatcher.log.Warn().Err(err).Str(telemetry.KeyEffect, a.row.ID).Msg("doubt about a settled effect stays")
+	}
 	return nil
 }

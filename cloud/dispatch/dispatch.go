@@ -6,6 +6,10 @@
 // effect is made once: it is looked up by its reference before every write, and one write of it is in flight at a time.
 // A time-out is unknown, never failed, and is looked up. Applied is said here only, after reading back. Long waits are
 // rows in SQL, not goroutines.
+//
+// What frees a lot is asked for again right before each write: the usage and the usage decision need the grant of the
+// release, warehouse tasks the verified release. A notice tells what is true when it leaves; what is true no longer is
+// not sent, and nobody is told the same a third time.
 package dispatch
 
 import (
@@ -39,7 +43,26 @@ type Config struct {
 	Lease time.Duration
 	// Settle is how long an unknown write gets to land before it is looked up.
 	Settle time.Duration
-	Now    func() time.Time
+	// ERP returns the system that enforces usage at a plant; nil = none has one, and no warehouse task is ever freed.
+	ERP func(event.PlantID) string
+	// Plant returns the plant that a system knows by a name of its own; empty = not known. Nil = none is.
+	Plant func(system, name string) event.PlantID
+	Now   func() time.Time
+}
+
+// erpOf returns the ERP of a plant. A name that no system has keeps a lot from ever counting as verified.
+func (c *Config) erpOf(plant event.PlantID) string {
+	if c.ERP == nil {
+		return "none"
+	}
+	return c.ERP(plant)
+}
+
+func (c *Config) plantOf(system, name string) event.PlantID {
+	if c.Plant == nil {
+		return ""
+	}
+	return c.Plant(system, name)
 }
 
 // DefaultConfig has the reasons beside each number.
@@ -76,7 +99,7 @@ func New(cfg Config, s *store.Store, engine *workflow.Engine, systems map[string
 	if d.cfg.Workers == 0 {
 		d.cfg.Workers = DefaultConfig.Workers
 	}
-	d.metrics = newMetrics(reg, s)
+	d.metrics = newMetrics(reg, d)
 	return d
 }
 
@@ -237,67 +260,4 @@ func (d *Dispatcher) facts(ctx context.Context, lot event.LotKey) (f quality.Fac
 		err = fmt.Errorf("lot %s of an effect is not known", lot)
 	}
 	return f, err
-}
-
-// metrics of the dispatcher:
-//
-//	holdfast_cloud_effects_total{system,outcome}       attempts by how they ended
-//	holdfast_cloud_effects_waiting{system}             effects that are due or leased
-//	holdfast_cloud_effect_oldest_age_seconds{system}   age of the oldest of them
-type metrics struct {
-	outcomes *prometheus.CounterVec
-}
-
-func newMetrics(reg prometheus.Registerer, s *store.Store) *metrics {
-	m := &metrics{outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "holdfast_cloud_effects_total", Help: "Attempts of effects, by how they ended.",
-	}, []string{"system", "outcome"})}
-	if reg != nil {
-		reg.MustRegister(m.outcomes, &waiting{store: s})
-	}
-	return m
-}
-
-func (m *metrics) outcome(system string, o quality.Outcome) {
-	m.outcomes.WithLabelValues(system, string(o)).Inc()
-}
-
-// waiting reads the effects that wait when it is asked.
-type waiting struct{ store *store.Store }
-
-var (
-	waitingDesc = prometheus.NewDesc("holdfast_cloud_effects_waiting", "Effects that are due or out.", []string{"system"}, nil)
-	oldestDesc  = prometheus.NewDesc("holdfast_cloud_effect_oldest_age_seconds", "Age of the oldest effect that waits.", []string{"system"}, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (w *waiting) Describe(ch chan<- *prometheus.Desc) {
-	ch <- waitingDesc
-	ch <- oldestDesc
-}
-
-// Collect implements prometheus.Collector.
-func (w *waiting) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	count, oldest := map[string]float64{}, map[string]float64{}
-	err := w.store.View(ctx, func(tx *store.Tx) error {
-		counts, err := tx.CountEffects()
-		for _, c := range counts {
-			count[c.System] += 0 // a system without waiting effects shows 0
-			if c.State == store.EffectDue || c.State == store.EffectLeased {
-				count[c.System] += float64(c.Count)
-				oldest[c.System] = max(oldest[c.System], time.Since(c.Oldest).Seconds())
-			}
-		}
-		return err
-	})
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(waitingDesc, err)
-		return
-	}
-	for system, n := range count {
-		ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, n, system)
-		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, oldest[system], system)
-	}
 }

@@ -21,16 +21,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bench is a dispatcher, its engine and one system that is ERP and QMS, with a clock that tests move.
+// bench is a dispatcher, its engine, one system that is ERP and QMS and one that is warehouse and notice service, with a
+// clock that tests move.
 type bench struct {
 	*Dispatcher
 	t      *testing.T
 	system *system
+	desk   *desk
 	clock  time.Time
 	events int
 }
 
 func newBench(t *testing.T) *bench {
+	t.Helper()
+	return newBenchAt(t, quality.Plant{ID: "p1", ERP: "s4", QMS: "qms1"})
+}
+
+// newDeskBench is a bench whose plant has a warehouse and a notice service.
+func newDeskBench(t *testing.T) *bench {
+	t.Helper()
+	return newBenchAt(t, quality.Plant{ID: "p1", ERP: "s4", QMS: "qms1", WMS: "wms", Notify: "mail"})
+}
+
+func newBenchAt(t *testing.T, plant quality.Plant) *bench {
 	t.Helper()
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "holdfast.db"))
 	if err != nil {
@@ -41,14 +54,19 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, system: newSystem(), clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	b := &bench{t: t, system: newSystem(), desk: &desk{gate: quality.GateHeld}, clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return b.clock }
 	engine := workflow.New(s, workflow.Config{
-		Plants: map[event.PlantID]quality.Plant{"p1": {ID: "p1", ERP: "s4", QMS: "qms1"}}, Materials: map[string]quality.Material{"M": {BaseUnit: "kg"}},
+		Plants: map[event.PlantID]quality.Plant{"p1": plant}, Materials: map[string]quality.Material{"M": {BaseUnit: "kg"}},
 	}, now, zerolog.Nop(), nil)
 	cfg := DefaultConfig
 	cfg.Owner, cfg.Now = "a", now
-	b.Dispatcher = New(cfg, s, engine, map[string]connector.System{"s4": b.system, "qms1": b.system}, zerolog.Nop(), nil)
+	cfg.ERP = func(event.PlantID) string { return "s4" }
+	systems := map[string]connector.System{plant.ERP: b.system, plant.QMS: b.system}
+	if plant.WMS != "" {
+		systems[plant.WMS], systems[plant.Notify] = b.desk, b.desk
+	}
+	b.Dispatcher = New(cfg, s, engine, systems, zerolog.Nop(), nil)
 	b.send(&event.LotCreated{
 		OfLot: event.OfLot{Lot: testLot}, Material: "M", Q: event.Quantity{Value: "500", Unit: "kg"}, Origin: "work_order:mes1:1", Traced: traced,
 	})
@@ -90,6 +108,47 @@ func (b *bench) lift(id event.ObjectID) {
 		MayLot: event.MayLot{Lot: testLot}, HoldID: id, Reason: "tested", LiftedBy: "ann", LiftedAt: event.At(b.clock), Authority: event.AuthorityQuality,
 		Traced: traced,
 	})
+}
+
+// lot returns the lot as it is stored.
+func (b *bench) lot() (lot quality.Lot) {
+	b.t.Helper()
+	if err := b.store.View(b.t.Context(), func(tx *store.Tx) error {
+		l, err := tx.Lot(testLot)
+		if err == nil {
+			lot = *l
+		}
+		return err
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	return lot
+}
+
+// apply lets a fact in by the cloud's door.
+func (b *bench) apply(data event.Data) {
+	b.t.Helper()
+	b.events++
+	data.ReadBy().Source = "test"
+	e := &event.Event{
+		ID: event.NaturalID("", "test", []string{fmt.Sprint(b.events)}, data.Type(), 0), Source: "/test", Time: b.clock, Recorded: b.clock, Data: data,
+	}
+	results, err := b.engine.Apply(b.t.Context(), []workflow.Input{{Event: e, Principal: "eve"}}, nil)
+	if err != nil || results[0].Outcome != workflow.Accepted {
+		b.t.Fatalf("%s: %+v, %v", data.Type(), results, err)
+	}
+}
+
+// grant says that all agents in question have answered, as the engine does.
+func (b *bench) grant() {
+	b.t.Helper()
+	b.apply(&event.TimerFired{
+		MayLot: event.MayLot{Lot: testLot}, Timer: quality.TimerAnswered, Due: event.At(b.clock),
+		Object: quality.ReleaseTimer{Lot: testLot, Barrier: 1, Round: b.lot().Release.Round}.String(),
+	})
+	if got := b.lot().Release; !got.Granted() {
+		b.t.Fatalf("the release is not granted: %+v", got)
+	}
 }
 
 // work carries out what is due now, and returns how many attempts that took.
@@ -134,8 +193,23 @@ func TestDispatcher_Usage(t *testing.T) {
 		b.work()
 		b.want(store.EffectSettled, event.Applied, event.Blocked)
 		b.lift("hold:q:1")
+		b.grant()
 		b.work()
 		b.want(store.EffectSettled, event.Applied, event.Unrestricted)
+	})
+	t.Run("frees a lot only with the grant of its release", func(t *testing.T) {
+		b := newBench(t)
+		b.hold("hold:q:1", event.HoldSafety)
+		b.work()
+		b.lift("hold:q:1")
+		b.work()
+		b.want(store.EffectSettled, event.AlreadyApplied, event.Blocked) // what is there stays, until the plants have answered
+		b.grant()
+		b.work()
+		b.want(store.EffectSettled, event.Applied, event.Unrestricted)
+		if got := b.lot().Release.State; got != quality.Released {
+			t.Errorf("the lot is %s", got)
+		}
 	})
 	t.Run("ten changes while the ERP is down become one write", func(t *testing.T) {
 		b := newBench(t)
@@ -160,6 +234,7 @@ func TestDispatcher_Usage(t *testing.T) {
 		b.hold("hold:q:1", event.HoldSafety)
 		b.work()
 		b.lift("hold:q:1")
+		b.grant()
 		placed := false
 		b.system.answer = func(_ int, land func() connector.Result) connector.Result {
 			if !placed {
@@ -177,6 +252,7 @@ func TestDispatcher_Usage(t *testing.T) {
 		b.work()
 		b.want(store.EffectSettled, event.Applied, event.Restricted)
 		b.lift("hold:q:1")
+		b.grant()
 		once := false
 		b.system.answer = func(_ int, land func() connector.Result) connector.Result {
 			if !once {
@@ -222,6 +298,7 @@ func TestDispatcher_Usage(t *testing.T) {
 			t.Errorf("%d writes", b.system.written)
 		}
 		b.lift("hold:q:1") // the block was ours: it goes
+		b.grant()
 		b.system.answer = nil
 		b.work()
 		b.want(store.EffectSettled, event.Applied, event.Unrestricted)
@@ -242,6 +319,7 @@ func TestDispatcher_Usage(t *testing.T) {
 		b.work()
 		b.want(store.EffectSettled, event.AlreadyApplied, event.Blocked)
 		b.lift("hold:q:1")
+		b.grant()
 		b.work()
 		b.want(store.EffectSettled, event.Applied, event.Unrestricted)
 	})

@@ -21,25 +21,39 @@ const (
 // person decides. State effects go on: repeating them does no harm.
 const MostUnknown = 8
 
+// MostSent is the same for a notice: people are not told a third time.
+const MostSent = 2
+
+// ErrUnwanted is returned by Decide for an effect that is no longer wanted. It ends as cancelled, unless it is there
+// already.
+var ErrUnwanted = errors.New("no longer wanted")
+
+// ErrAsItIs is returned by Decide where what is seen must stay, though it is neither what our rules ask for nor stricter.
+// The effect ends with what is there.
+var ErrAsItIs = errors.New("must stay as it is")
+
 // Protocol is the one way in which an effect is written: look up by our reference, read with version, decide again,
 // write conditionally, read back. It knows nothing of rows and leases; one value serves one attempt.
 type Protocol struct {
 	System connector.System
 	Effect quality.Effect
-	// Decide returns what is wanted now, given what the system shows; it is asked before every write.
+	// Decide returns what is wanted now, given what the system shows; it is asked before every write. An error other than
+	// ErrUnwanted and ErrAsItIs makes the effect wait.
 	Decide func(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error)
 	// Mark is called before a write leaves; after its error none does.
 	Mark func(ctx context.Context) error
 
 	Wrote    bool   // a write of ours may have led to what is seen; set it where one of an earlier attempt may have
+	Undone   int    // marked writes that the system says it did not do
 	Evidence []byte // of the last write
 
-	acted   bool      // this attempt wrote
-	doubted bool      // an earlier attempt's write may have happened
-	made    event.Ref // record that an acknowledged write of this attempt made
+	acted   bool             // this attempt wrote
+	doubted bool             // an earlier attempt's write may have happened
+	made    event.Ref        // record that an acknowledged write of this attempt made
+	told    connector.Result // of that write
 }
 
-// Ending is how an effect ended: applied, already_applied or rejected.
+// Ending is how an effect ended: applied, already_applied, rejected or cancelled.
 type Ending struct {
 	Outcome quality.Outcome
 	View    connector.View
@@ -56,11 +70,14 @@ func (p *Protocol) Run(ctx context.Context) (Ending, error) {
 		if err != nil {
 			return Ending{}, err
 		}
-		if p.Effect, err = p.Decide(ctx, p.Effect, &view); err != nil {
+		if p.Effect, err = p.Decide(ctx, p.Effect, &view); err != nil && !errors.Is(err, ErrUnwanted) && !errors.Is(err, ErrAsItIs) {
 			return Ending{}, err
 		}
-		if view.Shows(&p.Effect) {
+		switch {
+		case view.Shows(&p.Effect), errors.Is(err, ErrAsItIs):
 			return Ending{Outcome: p.shown(), View: view, Found: found}, nil
+		case acknowledged && p.blind():
+			return Ending{Outcome: event.Applied, View: view, Result: p.told}, nil
 		}
 		if acknowledged {
 			if r, over := p.unshown(&view, before); over {
@@ -68,6 +85,9 @@ func (p *Protocol) Run(ctx context.Context) (Ending, error) {
 			} else if r.Outcome != "" {
 				return Ending{}, r
 			}
+		}
+		if err != nil {
+			return Ending{Outcome: p.dropped(), View: view, Found: found, Result: p.unwanted(err)}, nil
 		}
 		before = fingerprint(&view)
 		r, err := p.write(ctx, version)
@@ -98,49 +118,85 @@ func (p *Protocol) shown() quality.Outcome {
 	return event.AlreadyApplied
 }
 
-// fingerprint is what tells whether a write changed anything.
-func fingerprint(v *connector.View) string {
-	return fmt.Sprint(v.Exists, v.UsageRaw, v.State, v.Ref.ID, v.Ref.ETag, v.Stock)
+// blind tells whether the system can't be asked what it did: its acknowledgement is then all the proof there is.
+func (p *Protocol) blind() bool {
+	return p.Effect.Kind == quality.NoticeSend && p.System.Caps().Blind
 }
 
-// unshown judges what an acknowledged write left: nothing changed is a refusal, half of the way goes on. A document is
-// made once in an attempt: one that can't be found yet is unknown, and looked up before it is made again. One that is
-// acknowledged a second time and still not there is a refusal.
+// dropped says how an effect ends that is no longer wanted. A message that may have been read, at a system that can't be
+// asked, is for a person to put right.
+func (p *Protocol) dropped() quality.Outcome {
+	if p.Wrote && p.blind() {
+		return event.Rejected
+	}
+	return event.Cancelled
+}
+
+// unwanted says in words how an effect was cancelled.
+func (p *Protocol) unwanted(err error) connector.Result {
+	r := connector.Result{Code: "unwanted", Message: err.Error()}
+	if p.Wrote {
+		r.Message += "; a write of it may have happened, and no look-up finds it"
+	}
+	return r
+}
+
+// fingerprint is what tells whether a write changed anything.
+func fingerprint(v *connector.View) string {
+	return fmt.Sprint(v.Exists, v.UsageRaw, v.State, v.Ref.ID, v.Ref.ETag, v.Stock, v.Inspections, v.Gate, v.Tasks)
+}
+
+// unshown judges what an acknowledged write left: nothing changed is a refusal, half of the way goes on. A document that
+// is known by its reference is made once in an attempt: one that can't be found yet is unknown, and looked up before it
+// is made again. One that is acknowledged a second time and still not there is a refusal.
 func (p *Protocol) unshown(v *connector.View, before string) (r connector.Result, over bool) {
+	made := p.Effect.Kind.Document() && byReference(p.Effect.Kind)
 	switch {
-	case p.Effect.Kind.Document() && v.Kind == connector.ObjectRecord && v.Exists:
+	case made && v.Kind != connector.ObjectLot && v.Exists:
 		return connector.Result{Code: "reference_lost", Message: "the system did not keep the reference " + string(p.Effect.Ref), Ref: v.Ref}, true
-	case p.Effect.Kind.Document() && !p.doubted && p.made.ID == "":
+	case made && !p.doubted && p.made.ID == "":
 		return connector.Result{Outcome: event.Unknown, Code: "not_found", Message: "acknowledged, but the record can't be found yet"}, false
-	case p.Effect.Kind.Document(), fingerprint(v) == before:
+	case made, fingerprint(v) == before:
 		return connector.Result{Code: "not_done", Message: "acknowledged, but nothing changed"}, true
 	}
 	return connector.Result{}, false
 }
 
+// byReference tells whether effects of a kind are found by their reference. The others are read on their lot.
+func byReference(kind quality.Kind) bool {
+	_, found := connector.ObjectOf(kind)
+	return found
+}
+
 // look finds and reads what the effect acts on. What is not there yet is read as nothing.
 func (p *Protocol) look(ctx context.Context) (v connector.View, version connector.Version, found []event.Ref, err error) {
-	o := connector.Object{Kind: connector.ObjectLot, Lot: p.Effect.Lot}
-	if p.Effect.Kind != quality.LotUsageSet {
+	kind, known := connector.ObjectOf(p.Effect.Kind)
+	o := connector.Object{Kind: kind, Lot: p.Effect.Lot}
+	if known && !p.blind() {
 		if found, err = p.System.Find(ctx, p.Effect); err != nil {
 			return v, nil, nil, fmt.Errorf("find %s: %w", p.Effect.Ref, err)
 		}
-		switch {
-		case len(found) > 0:
-			o = connector.Object{Kind: connector.ObjectRecord, ID: found[0].ID}
-		case p.made.ID != "":
-			o = connector.Object{Kind: connector.ObjectRecord, ID: p.made.ID}
-		case p.Effect.Kind == quality.NonconformanceAdvance:
-			return v, nil, nil, connector.Result{Outcome: event.RetryLater, Code: "record_missing", Message: "the record is not there yet"}
-		case p.Effect.Kind == quality.NonconformanceEnsure:
-			return v, nil, nil, nil
-		}
+	}
+	switch {
+	case !known:
+	case len(found) > 0:
+		o = connector.Object{Kind: kind, ID: found[0].ID}
+	case p.blind():
+		return v, nil, nil, nil
+	case p.made.ID != "":
+		o = connector.Object{Kind: kind, ID: p.made.ID}
+	case p.Effect.Kind == quality.NonconformanceAdvance:
+		return v, nil, nil, connector.Result{Outcome: event.RetryLater, Code: "record_missing", Message: "the record is not there yet", Waits: true}
+	case p.Effect.Kind == quality.StockTransfer: // it is made out of the lot's stock
+		o.Kind = connector.ObjectLot
+	default:
+		return v, nil, nil, nil
 	}
 	if v, version, err = p.System.Read(ctx, o); err != nil {
 		return v, nil, nil, fmt.Errorf("read %s: %w", o.Kind, err)
 	}
-	if o.Kind == connector.ObjectLot && !v.Exists {
-		return v, nil, nil, connector.Result{Outcome: event.RetryLater, Code: "lot_missing", Message: "the system does not know the lot yet"}
+	if o.ID == "" && !v.Exists {
+		return v, nil, nil, connector.Result{Outcome: event.RetryLater, Code: "lot_missing", Message: "the system does not know the lot yet", Waits: true}
 	}
 	return v, version, found, nil
 }
@@ -159,10 +215,11 @@ func (p *Protocol) write(ctx context.Context, version connector.Version) (connec
 	}
 	switch r.Outcome {
 	case "":
-		p.made = r.Ref
+		p.made, p.told = r.Ref, r
 		return r, failpoint.Hit("dispatch.after_write")
 	case event.Conflict, event.RetryLater:
 		p.Wrote, p.acted = before, acted
+		p.Undone++
 	}
 	return r, nil
 }

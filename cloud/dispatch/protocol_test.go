@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -18,14 +19,20 @@ const testLot = event.LotKey("lot::M:1")
 type system struct {
 	mu      sync.Mutex // guards all below
 	usage   event.UsageStatus
+	stock   []connector.Stock
 	version int
-	records []string // references, by id
-	hidden  bool     // records are not found, though they are there
+
+	inspections []connector.Inspection
+	records     []string // references, by id
+	hidden      bool     // records are not found, though they are there
 
 	calls   []string
+	kinds   []quality.Kind                                             // of the writes
 	read    func()                                                     // called after each read, without mu
 	answer  func(n int, land func() connector.Result) connector.Result // of write n, from 1; nil = land it
 	written int
+	// answerTo is like answer, and is told what is written.
+	answerTo func(e quality.Effect, land func() connector.Result) connector.Result
 }
 
 func newSystem() *system { return &system{usage: event.Unrestricted} }
@@ -33,7 +40,7 @@ func newSystem() *system { return &system{usage: event.Unrestricted} }
 var errDown = connector.Result{Outcome: event.RetryLater, Code: "503"}
 
 func (s *system) Kinds() []quality.Kind {
-	return []quality.Kind{quality.LotUsageSet, quality.NonconformanceEnsure, quality.NonconformanceAdvance}
+	return []quality.Kind{quality.LotUsageSet, quality.NonconformanceEnsure, quality.NonconformanceAdvance, quality.UsageDecisionPost}
 }
 func (s *system) Caps() connector.Caps                               { return connector.Caps{Lock: connector.LockExact} }
 func (s *system) Check(context.Context) ([]connector.Finding, error) { return nil, nil }
@@ -82,6 +89,7 @@ func (s *system) Read(_ context.Context, o connector.Object) (connector.View, co
 	s.mu.Lock()
 	s.calls = append(s.calls, "read")
 	v := connector.View{Object: o, Exists: true, Usage: s.usage, UsageRaw: string(s.usage), Ref: event.Ref{ID: o.ID, ETag: strconv.Itoa(s.version)}}
+	v.Stock, v.Inspections = slices.Clone(s.stock), slices.Clone(s.inspections)
 	if o.Kind == connector.ObjectRecord {
 		id, _ := strconv.Atoi(o.ID)
 		v.Usage, v.UsageRaw = "", ""
@@ -98,10 +106,14 @@ func (s *system) Read(_ context.Context, o connector.Object) (connector.View, co
 func (s *system) Write(_ context.Context, e quality.Effect, v connector.Version) connector.Result {
 	s.mu.Lock()
 	s.calls = append(s.calls, "write")
+	s.kinds = append(s.kinds, e.Kind)
 	s.written++
 	n, answer := s.written, s.answer
 	s.mu.Unlock()
 	land := func() connector.Result { return s.land(e, v) }
+	if s.answerTo != nil {
+		return s.answerTo(e, land)
+	}
 	if answer != nil {
 		return answer(n, land)
 	}
@@ -118,7 +130,17 @@ func (s *system) land(e quality.Effect, v connector.Version) connector.Result {
 	if v != s.version {
 		return connector.Result{Outcome: event.Conflict, Code: "412"}
 	}
-	s.usage = e.Usage
+	open := slices.IndexFunc(s.inspections, func(i connector.Inspection) bool { return len(i.Decisions) == 0 })
+	switch {
+	case e.Kind == quality.UsageDecisionPost && open >= 0: // one at a time
+		s.inspections[open].Decisions, s.inspections[open].Raw = []quality.Decision{e.Decision}, string(e.Decision)
+	case e.Kind == quality.UsageDecisionPost:
+		return connector.Result{Outcome: event.Rejected, Code: "decided"}
+	case e.Usage == event.Unrestricted && open >= 0:
+		return connector.Result{Outcome: event.RetryLater, Code: "usage_decision_missing", Waits: true}
+	default:
+		s.usage, s.stock = e.Usage, nil
+	}
 	s.version++
 	return connector.Result{}
 }

@@ -53,6 +53,7 @@ type Intake struct {
 	client  *kgo.Client
 	topics  *regexp.Regexp
 	stopped *prometheus.GaugeVec
+	lag     *lag
 
 	mu     sync.Mutex      // guards what follows: the client assigns partitions from a goroutine of its own
 	next   map[place]int64 // next offset per assigned partition, as stored
@@ -75,9 +76,10 @@ func New(cfg Config, engine *workflow.Engine, offsets Offsets, log zerolog.Logge
 		stopped: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "holdfast_cloud_intake_stopped", Help: "1 for a topic that stands still until a person acts.",
 		}, []string{"topic"}),
+		lag:  newLag(),
 		next: map[place]int64{}, halted: map[place]bool{},
 	}
-	reg.MustRegister(i.stopped)
+	reg.MustRegister(i.stopped, i.lag)
 	opts, err := cfg.Kafka.Options("intake", log, reg)
 	if err != nil {
 		return nil, err
@@ -105,6 +107,7 @@ func (i *Intake) adjust(ctx context.Context, assigned map[string]map[int32]kgo.O
 				return nil, fmt.Errorf("read offset of %s/%d: %w", topic, partition, err)
 			}
 			i.setNext(place{topic, partition}, next)
+			i.lag.applied(place{topic, partition}, next)
 			partitions[partition] = kgo.NewOffset().At(next).WithEpoch(-1)
 		}
 	}
@@ -130,6 +133,7 @@ func (i *Intake) forget(_ context.Context, _ *kgo.Client, gone map[string][]int3
 	for topic, partitions := range gone {
 		for _, partition := range partitions {
 			delete(i.next, place{topic, partition})
+			i.lag.forget(place{topic, partition})
 			i.resumed(place{topic, partition})
 		}
 	}
@@ -213,6 +217,7 @@ func (i *Intake) take(ctx context.Context, fetches kgo.Fetches) error {
 		}
 	})
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		i.lag.fetched(place{p.Topic, p.Partition}, p.HighWatermark)
 		for records := p.Records; len(records) > 0 && ctx.Err() == nil; {
 			n := min(len(records), i.cfg.Batch)
 			if err := i.apply(ctx, place{p.Topic, p.Partition}, records[:n]); err != nil {
@@ -259,6 +264,7 @@ func (i *Intake) moved(p place, next int64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.next[p] = next
+	i.lag.applied(p, next)
 	i.resumed(p)
 }
 

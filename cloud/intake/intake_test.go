@@ -223,6 +223,47 @@ func TestIntake_Run(t *testing.T) {
 	})
 }
 
+func TestIntake_Run_Head(t *testing.T) {
+	b := newBench(t)
+	b.send(3, 0)
+	head := event.Head{
+		Plant: "p1", Agent: "gw1", Epoch: event.Epoch(strings.Repeat("1", 32)), Prev: event.NoPrev, Time: time.Now(), Barrier: 5,
+		Epochs: []event.HeadEpoch{{Epoch: event.Epoch(strings.Repeat("1", 32)), Quality: 3}},
+	}
+	foreign := head
+	foreign.Plant = "p2"
+	for _, h := range []event.Head{foreign, head} {
+		m := h.Message()
+		r := &kgo.Record{Topic: strings.Replace(topic, ".quality.", ".telemetry.", 1), Partition: 0, Key: m.Key, Value: m.Value}
+		for _, x := range m.Headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: x.Key, Value: x.Value})
+		}
+		if err := b.producer.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := b.run(b.intake(b.offsets, 4))
+	answered := func() (n int64) {
+		if err := b.store.View(t.Context(), func(tx *store.Tx) error {
+			row, err := tx.AgentRow("p1", "gw1")
+			n = row.Answered
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	b.until("the head has answered", func() bool { return answered() == 5 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	b.whole() // a head leaves no row
+	var kept []store.DeadletterRow
+	if err := b.store.View(t.Context(), func(tx *store.Tx) (err error) { kept, err = tx.Deadletters(0, 10, true); return err }); err != nil || len(kept) != 0 {
+		t.Errorf("kept %d records, %v", len(kept), err)
+	}
+}
+
 func TestIntake_Run_ErrFence(t *testing.T) {
 	b := newBench(t)
 	b.send(1, 0)

@@ -7,16 +7,16 @@
 package ledger
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -69,32 +69,9 @@ func New(cfg Config, owner string, s *store.Store, now func() time.Time, log zer
 	}
 	l := &Sealer{cfg: cfg, owner: owner, store: s, now: now, log: log, key: key}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "holdfast_cloud_ledger_unanchored_seconds", Help: "Age of the newest checkpoint while entries are not in one.",
+		Name: "holdfast_cloud_ledger_unanchored_seconds", Help: "Age of the oldest entry that is in no checkpoint; 0 = all are.",
 	}, l.unanchored))
 	return l, nil
-}
-
-// loadKey reads the signing key from its file, 64 hex digits of seed, or makes one.
-func loadKey(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		seed := make([]byte, ed25519.SeedSize)
-		if _, err := rand.Read(seed); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(path, []byte(hex.EncodeToString(seed)+"\n"), 0o600); err != nil {
-			return nil, problem.New(problem.ConfigFile, "make ledger key: %w", err)
-		}
-		return ed25519.NewKeyFromSeed(seed), nil
-	}
-	if err != nil {
-		return nil, problem.New(problem.ConfigFile, "read ledger key: %w", err)
-	}
-	seed, err := hex.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, problem.New(problem.ConfigFile, "ledger key %s is not 64 hex digits", path)
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 // PublicKey returns the key that verifies checkpoints, in base64.
@@ -102,22 +79,30 @@ func (l *Sealer) PublicKey() string {
 	return base64.StdEncoding.EncodeToString(l.key.Public().(ed25519.PublicKey))
 }
 
+// unanchored returns the age of the oldest entry that is in no checkpoint. What cannot be read now is no age: a monitor
+// sees that the metric is missing.
 func (l *Sealer) unanchored() float64 {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	var c store.Checkpoint
-	var place int64
-	err := l.store.View(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.LastCheckpoint(); err != nil {
+	var oldest []store.Sealed
+	err := l.store.View(ctx, func(tx *store.Tx) error {
+		c, err := tx.LastCheckpoint()
+		if err != nil {
 			return err
 		}
-		place, _, err = tx.ChainHead()
+		if oldest, err = tx.SealedAfter(c.Place, 1); err != nil || len(oldest) > 0 {
+			return err
+		}
+		oldest, err = tx.Unsealed(1)
 		return err
 	})
-	if err != nil || place == c.Place {
+	switch {
+	case err != nil:
+		return math.NaN()
+	case len(oldest) == 0:
 		return 0
 	}
-	return l.now().Sub(c.At).Seconds()
+	return max(0, l.now().Sub(oldest[0].At).Seconds())
 }
 
 // Run seals until ctx ends, with a last checkpoint at the end.
@@ -248,10 +233,14 @@ func (a *Anchor) Text() []byte {
 
 // checkpoint signs the head of the chain if it moved, and leaves it in the anchor file, the database and the outbox. The
 // file comes first: an anchor that the database does not know does no harm, the other way round a tail would look
-// anchored that is not.
+// anchored that is not. It does nothing while another process has the lease.
 func (l *Sealer) checkpoint(ctx context.Context) error {
 	var hashes []string
 	var last store.Checkpoint
+	fence, ours, err := l.lease(ctx)
+	if err != nil || !ours {
+		return err
+	}
 	if err := l.store.View(ctx, func(tx *store.Tx) (err error) {
 		if last, err = tx.LastCheckpoint(); err != nil {
 			return err
@@ -281,10 +270,24 @@ func (l *Sealer) checkpoint(ctx context.Context) error {
 	if err := appendSynced(string(l.cfg.AnchorFile), append(line, '\n')); err != nil {
 		return problem.New(problem.LedgerUnanchored, "append to anchor file: %w", err)
 	}
-	return l.record(ctx, &a, string(line))
+	return l.record(ctx, &a, string(line), fence)
 }
 
-func (l *Sealer) record(ctx context.Context, a *Anchor, line string) error {
+// lease takes or keeps the lease of the one who seals and signs.
+func (l *Sealer) lease(ctx context.Context) (fence int64, ours bool, err error) {
+	err = l.store.Update(ctx, func(tx *store.Tx) (err error) {
+		fence, ours, err = tx.TakeLease(leaseName, l.owner, l.now(), leaseLength)
+		return err
+	})
+	return fence, ours, err
+}
+
+// errLease is returned where the lease went to another process while the anchor file was being written: that process
+// signs the same entries again, and the line in the file does no harm.
+var errLease = errors.New("another process seals the ledger now")
+
+// record leaves a checkpoint in database and outbox, while the lease is the one that it was signed under.
+func (l *Sealer) record(ctx context.Context, a *Anchor, line string, fence int64) error {
 	at, err := event.ParseTime(a.At)
 	if err != nil {
 		return err
@@ -301,6 +304,9 @@ func (l *Sealer) record(ctx context.Context, a *Anchor, line string) error {
 		return err
 	}
 	return l.store.Update(ctx, func(tx *store.Tx) error {
+		if now, ours, err := tx.TakeLease(leaseName, l.owner, l.now(), leaseLength); err != nil || !ours || now != fence {
+			return cmp.Or(err, errLease)
+		}
 		if err := tx.PutCheckpoint(store.Checkpoint{Place: a.Count, At: at.Time, Note: line}); err != nil {
 			return err
 		}
@@ -315,12 +321,6 @@ func appendSynced(path string, line []byte) error {
 	}
 	_, werr := f.Write(line)
 	return errors.Join(werr, f.Sync(), f.Close())
-}
-
-// KeyID names a public key: the first 16 hex digits of its SHA-256.
-func KeyID(key ed25519.PublicKey) string {
-	sum := sha256.Sum256(key)
-	return hex.EncodeToString(sum[:8])
 }
 
 // merkle returns the root over hashes: pairs are hashed together, an odd one goes up as it is.
@@ -339,16 +339,4 @@ func merkle(hashes []string) string {
 		level = next
 	}
 	return level[0]
-}
-
-// ReadPublicKey reads the public half of a signing key's file.
-func ReadPublicKey(path string) (ed25519.PublicKey, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, problem.New(problem.ConfigFile, "read ledger key: %w", err)
-	}
-	key, err := loadKey(path)
-	if err != nil {
-		return nil, err
-	}
-	return key.Public().(ed25519.PublicKey), nil
 }

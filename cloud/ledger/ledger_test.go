@@ -304,6 +304,7 @@ func TestSealer_Seal(t *testing.T) {
 		}
 	})
 	t.Run("an entry without change signs nothing", func(t *testing.T) {
+		b.clock = b.clock.Add(leaseLength) // of the other process
 		b.turn(true)
 		before := b.anchors()
 		b.turn(true)
@@ -311,6 +312,63 @@ func TestSealer_Seal(t *testing.T) {
 			t.Error("the same head was anchored again")
 		}
 	})
+}
+
+func TestSealer_Checkpoint(t *testing.T) {
+	t.Run("waits while another process has the lease", func(t *testing.T) {
+		b := newBench(t)
+		b.enter(2)
+		second := *b.Sealer
+		second.owner = "b"
+		if err := second.checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(string(b.cfg.AnchorFile)); err == nil {
+			t.Fatalf("signed without the lease: %q", b.anchors())
+		}
+		b.clock = b.clock.Add(leaseLength)
+		if err := second.checkpoint(t.Context()); err != nil || strings.Count(b.anchors(), "\n") != 1 {
+			t.Errorf("did not sign with the lease: %v, %q", err, b.anchors())
+		}
+	})
+	t.Run("is not recorded once the lease is lost", func(t *testing.T) {
+		b := newBench(t)
+		b.enter(2)
+		a := Anchor{Count: 2, At: event.At(b.clock).String()}
+		if err := b.record(t.Context(), &a, "line", 7); err == nil {
+			t.Error("recorded under a lease that another process had meanwhile")
+		}
+		b.turn(true)
+		if r, err := b.verify(b.export(), b.anchors()); err != nil || r.Anchored != 2 {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
+
+func TestSealer_Unanchored(t *testing.T) {
+	b := newBench(t)
+	age := func(want time.Duration) {
+		t.Helper()
+		if got := b.unanchored(); got != want.Seconds() {
+			t.Errorf("unanchored for %v s, want %v", got, want)
+		}
+	}
+	age(0)
+	if err := b.store.Update(t.Context(), func(tx *store.Tx) error {
+		return tx.AddEntry(&store.Entry{At: b.clock, Principal: "x", Act: "a", Object: "o", Version: 1})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.clock = b.clock.Add(30 * time.Second)
+	age(30 * time.Second) // not sealed yet
+	b.turn(false)
+	b.clock = b.clock.Add(30 * time.Second)
+	age(time.Minute)
+	b.turn(true)
+	age(0)
+	b.enter(1)
+	b.clock = b.clock.Add(time.Second)
+	age(time.Second) // since this entry, not since the checkpoint before it
 }
 
 func TestSealer_Run(t *testing.T) {
@@ -335,6 +393,12 @@ func TestLoadKey(t *testing.T) {
 	first, err := loadKey(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("beside the key stand %v, %v", left, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode of the key is %v, %v", info.Mode(), err)
 	}
 	again, err := loadKey(path)
 	if err != nil || !first.Equal(again) {

@@ -1,5 +1,5 @@
-// Package outbox sends to Kafka what commits left to send: lot status on the compacted topics, effects, dead letters,
-// audit heads.
+// Package outbox sends to Kafka what commits left to send: lot status and control records on the compacted topics,
+// effects, dead letters, alerts, audit heads.
 //
 // A row for a compacted topic is only a mark that a key changed: what is sent is the state of now, so the last record
 // of a key is always the newest. One publisher works at a time, under a lease in SQL; its transactional id fences a
@@ -138,8 +138,9 @@ func (p *Publisher) publish(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	records, sent := make([]*kgo.Record, 0, len(rows)), make([]*store.OutboxRow, 0, len(rows))
+	lots := statuses{}
 	for i := range rows {
-		r, err := p.record(ctx, &rows[i])
+		r, err := p.record(ctx, &rows[i], lots)
 		switch {
 		case errors.Is(err, errUnfit):
 			// The row stays, for a person to see; the others do not wait behind it.
@@ -191,12 +192,16 @@ func (p *Publisher) lease(ctx context.Context) (ours bool, err error) {
 	return true, nil
 }
 
+// statuses are those of the lots of one page: a lot's goes to the topics of all its plants, and is worked out once. The
+// marks of the page were read before, so that each of them is answered.
+type statuses map[event.LotKey]*event.LotStatusUpdated
+
 // record makes the Kafka record of a row; nil for a mark whose object is gone.
-func (p *Publisher) record(ctx context.Context, row *store.OutboxRow) (*kgo.Record, error) {
+func (p *Publisher) record(ctx context.Context, row *store.OutboxRow, lots statuses) (*kgo.Record, error) {
 	m := row.Message
 	if m == nil {
 		var err error
-		if m, err = p.status(ctx, event.LotKey(row.Key), row.Topic); err != nil || m == nil {
+		if m, err = p.now(ctx, row, lots); err != nil || m == nil {
 			return nil, err
 		}
 	}
@@ -215,6 +220,10 @@ func (p *Publisher) topic(logical string) string {
 		return p.cfg.Kafka.PlantLotStatus(plant)
 	case name == "lot-status":
 		return p.cfg.Kafka.LotStatus()
+	case name == "control":
+		return p.cfg.Kafka.Control(plant)
+	case name == "alert":
+		return p.cfg.Kafka.Alert()
 	case name == "deadletter":
 		return p.cfg.Kafka.Deadletter()
 	case name == "audit":
@@ -223,23 +232,57 @@ func (p *Publisher) topic(logical string) string {
 	return p.cfg.Kafka.Effect()
 }
 
-// status returns a lot's status of now.
-func (p *Publisher) status(ctx context.Context, lot event.LotKey, logical string) (*event.Message, error) {
-	var e *event.Event
-	err := p.store.View(ctx, func(tx *store.Tx) error {
-		f, err := tx.Facts(lot)
-		if err != nil || f.Lot.Key == "" {
-			return err
-		}
-		data := f.Status(p.cfg.ERP(f.Lot.Plant))
-		e = &event.Event{
-			ID:     event.NaturalID("", "holdfast", []string{string(lot), fmt.Sprint(data.Version)}, data.Type(), 0),
-			Source: "/holdfast", Time: f.Lot.UpdatedAt, Recorded: f.Lot.UpdatedAt, Causation: f.Lot.Cause, Data: data,
-		}
-		return nil
-	})
-	if err != nil || e == nil {
+// now returns the state of now of what a mark names; nil if it is gone.
+func (p *Publisher) now(ctx context.Context, row *store.OutboxRow, lots statuses) (*event.Message, error) {
+	if name, plant, _ := strings.Cut(row.Topic, "/"); name == "control" {
+		return p.control(ctx, event.PlantID(plant), row.Key)
+	}
+	return p.status(ctx, event.LotKey(row.Key), row.Topic, lots)
+}
+
+// control returns an agent's control record of now. It is sent after the lot status that was due before it, so that an
+// agent that has read it has read those.
+func (p *Publisher) control(ctx context.Context, plant event.PlantID, agent string) (*event.Message, error) {
+	now := p.cfg.Now()
+	var set store.Control
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		set, err = tx.Control(plant, agent, now)
+		return err
+	}); err != nil {
 		return nil, err
+	}
+	key := []string{string(plant), agent, fmt.Sprint(set.Set.Version)}
+	e := &event.Event{
+		ID: event.NaturalID("", "holdfast", key, set.Set.Type(), 0), Source: "/holdfast", Time: now, Recorded: now, Plant: plant, Data: &set.Set,
+	}
+	if err := e.Seal(agent); err != nil {
+		return nil, fmt.Errorf("control record of %s/%s: %w: %w", plant, agent, errUnfit, err)
+	}
+	m := e.Message()
+	return &m, nil
+}
+
+// status returns a lot's status of now.
+func (p *Publisher) status(ctx context.Context, lot event.LotKey, logical string, lots statuses) (*event.Message, error) {
+	data, known := lots[lot]
+	if !known {
+		if err := p.store.View(ctx, func(tx *store.Tx) error {
+			f, err := tx.Facts(lot)
+			if err == nil && f.Lot.Key != "" {
+				data = f.Status(p.cfg.ERP(f.Lot.Plant))
+			}
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		lots[lot] = data
+	}
+	if data == nil {
+		return nil, nil
+	}
+	e := &event.Event{
+		ID:     event.NaturalID("", "holdfast", []string{string(lot), fmt.Sprint(data.Version)}, data.Type(), 0),
+		Source: "/holdfast", Time: data.AsOf.Time, Recorded: data.AsOf.Time, Causation: data.Cause, Data: data,
 	}
 	if _, plant, ok := strings.Cut(logical, "/"); ok {
 		e.Plant = event.PlantID(plant)

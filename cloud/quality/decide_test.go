@@ -114,7 +114,7 @@ func TestDecide_EffectSettled(t *testing.T) {
 	h := holdOfKind(event.HoldSafety)
 	nc := Nonconformance{ID: "nonconformance:mes1:7", State: NCOpened, Lots: []event.LotKey{decidedLot}}
 	objects := func() Objects {
-		return Objects{Now: noon, Lot: &Lot{Key: decidedLot, Unenforced: true}, Open: []Hold{h}, Nonconformances: []Nonconformance{nc}}
+		return Objects{Now: noon, Lot: &Lot{Key: decidedLot, Unenforced: true, Release: LotRelease{State: Held}}, Open: []Hold{h}, Nonconformances: []Nonconformance{nc}}
 	}
 	t.Run("marks hold and nonconformance once the ERP blocks", func(t *testing.T) {
 		got, err := Decide(settled(event.Blocked, event.Applied), objects())

@@ -1,6 +1,8 @@
 package quality
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -82,7 +84,95 @@ func Matches(s *event.Scope, lot *Lot) bool {
 	return false
 }
 
+// OpenOf returns a lot's open holds, sorted by name: its own, and of all those by scope the ones that match it.
+func OpenOf(lot *Lot, own, scoped []Hold) []Hold {
+	open := slices.Clone(own)
+	for i := range scoped {
+		if Matches(scoped[i].Scope, lot) {
+			open = append(open, scoped[i])
+		}
+	}
+	slices.SortFunc(open, func(a, b Hold) int { return cmpText(a.Name(), b.Name()) })
+	return open
+}
+
 // mayLift tells whether by may lift a hold placed in the name of placed: the same authority or a higher one.
 func mayLift(by, placed event.Authority) bool {
 	return by == event.AuthorityQuality || placed == event.AuthorityOperator
+}
+
+func holdPlaced(e *event.Event, d *event.HoldPlaced, o Objects) (Change, error) {
+	// A hold is placed once, and lifting it is final. Whichever of two that name it alike comes first, the higher kind
+	// stands.
+	if o.Hold != nil && (!o.Hold.Open() || holdRank(d.HoldKind) <= holdRank(o.Hold.Kind)) {
+		return Change{}, nil
+	}
+	h := Hold{
+		ID: d.HoldID, Lot: d.Lot, Scope: d.Scope, Kind: d.HoldKind, Reason: d.Reason, PlacedBy: string(d.PlacedBy),
+		PlacedAt: d.PlacedAt.Time, Authority: d.Authority, Plant: e.Plant, Cause: e.ID,
+	}
+	if o.Hold != nil {
+		h = *o.Hold
+		h.Kind, h.Reason, h.Cause, h.EnforcedAt = d.HoldKind, d.Reason, e.ID, time.Time{}
+	}
+	var c Change
+	c.place(&h, e, o)
+	return c, nil
+}
+
+func holdLifted(e *event.Event, d *event.HoldLifted, o Objects) (Change, error) {
+	h := o.Hold
+	switch {
+	case h == nil:
+		return Change{}, &Wait{Object: string(d.HoldID)}
+	case !h.Open():
+		return Change{}, nil
+	case !mayLift(d.Authority, h.Authority):
+		return Change{}, &Refusal{"lift needs the placing authority or a higher one",
+			fmt.Sprintf("hold %s was placed by authority %s, %s has authority %s", h.ID, h.Authority, d.LiftedBy, d.Authority)}
+	case e.Plant != "" && e.Plant != h.Plant:
+		return Change{}, &Refusal{"a plant lifts its own holds only",
+			fmt.Sprintf("hold %s came from %q, the lift from plant %s", h.ID, h.Plant, e.Plant)}
+	}
+	var c Change
+	c.lift(h, string(d.LiftedBy), d.Reason, d.LiftedAt.Time)
+	if h.Scope != nil {
+		c.Touch = h.Scope
+		return c, nil
+	}
+	c.lifted(h.Lot, e, o)
+	return c, nil
+}
+
+func (c *Change) lift(h *Hold, by, reason string, at time.Time) {
+	lifted := *h
+	lifted.LiftedBy, lifted.LiftedAt, lifted.LiftReason = by, at, reason
+	c.Holds = append(c.Holds, lifted)
+	c.Cancel = append(c.Cancel, Timer{Name: TimerUnenforced, Object: h.Name()})
+}
+
+// lifted works out what the lot is without the holds that the change lifts.
+func (c *Change) lifted(key event.LotKey, e *event.Event, o Objects) {
+	lot := *o.Lot
+	open := o.openAfter(c)
+	lot.Unenforced = lot.Unenforced && slices.ContainsFunc(open, func(x Hold) bool { return x.EnforcedAt.IsZero() })
+	c.setLot(&lot, e, o)
+	c.wantUsage(o, key, false)
+}
+
+// place stores a hold and all that follows from it.
+func (c *Change) place(h *Hold, e *event.Event, o Objects) {
+	c.Holds = append(c.Holds, *h)
+	c.Known = append(c.Known, string(h.ID))
+	if h.Scope != nil {
+		c.Touch = h.Scope
+		return
+	}
+	lot := Lot{Key: h.Lot, Plant: e.Plant, Stub: true}
+	if o.Lot != nil {
+		lot = *o.Lot
+	}
+	c.setLot(&lot, e, o)
+	c.wantUsage(o, h.Lot, true)
+	c.Timers = append(c.Timers, Timer{TimerUnenforced, h.Name(), h.Lot, o.Now.Add(enforceLimit)})
 }

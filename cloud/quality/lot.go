@@ -1,24 +1,11 @@
 package quality
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
-)
-
-// Decision is what a disposition says about a lot.
-type Decision string
-
-// Decisions (ISO 9000).
-const (
-	Release            Decision = "release"
-	ConditionalRelease Decision = "conditional_release"
-	ReworkLot          Decision = "rework"
-	Regrade            Decision = "regrade"
-	ReturnToSupplier   Decision = "return_to_supplier"
-	Scrap              Decision = "scrap"
-	Reject             Decision = "reject"
 )
 
 // Lot is a lot's own state. Its holds are computed, never stored in it: its own and the open scope holds that match it.
@@ -31,17 +18,25 @@ type Lot struct {
 	Q         event.Quantity    `json:"q,omitzero"`
 	Origin    event.ObjectID    `json:"origin,omitempty"`
 	MadeAt    time.Time         `json:"made_at,omitzero"`
+	CreatedAt time.Time         `json:"created_at,omitzero"` // of the fact that the lot exists, by its source; zero for a stub
+	SeenAt    time.Time         `json:"seen_at,omitzero"`    // when the cloud first knew of it
 	Supplier  string            `json:"supplier,omitempty"`
 	Sublot    string            `json:"sublot,omitempty"`
 	Equipment event.EquipmentID `json:"equipment,omitempty"`
 	// InspectionRequired tells whether the material wants an inspection before use. A material that the master does not
 	// know wants one.
-	InspectionRequired bool      `json:"inspection_required,omitempty"`
-	Decision           Decision  `json:"decision,omitempty"`   // empty = no disposition yet
-	Usage              []Usage   `json:"usage,omitempty"`      // sorted by system
-	Unenforced         bool      `json:"unenforced,omitempty"` // an open hold was not verified in the ERP in time
-	UpdatedAt          time.Time `json:"updated_at"`
-	Cause              event.ID  `json:"cause"`
+	InspectionRequired bool                   `json:"inspection_required,omitempty"`
+	InspectionTypes    []event.InspectionType `json:"inspection_types,omitempty"` // that have to be complete; none = any one
+	// Decision is the worst of the dispositions that count; empty = none yet. Without stock types in an ERP the worst
+	// quantity rules the whole lot.
+	Decision Decision `json:"decision,omitempty"`
+	// Remainder tells that a part of the quantity is not decided about, though another is.
+	Remainder  bool       `json:"remainder,omitempty"`
+	Release    LotRelease `json:"release,omitzero"`
+	Usage      []Usage    `json:"usage,omitempty"`      // sorted by system
+	Unenforced bool       `json:"unenforced,omitempty"` // an open hold was not verified in the ERP in time
+	UpdatedAt  time.Time  `json:"updated_at"`
+	Cause      event.ID   `json:"cause"`
 }
 
 // Usage is what one ERP was last verified to enforce.
@@ -108,6 +103,8 @@ func MoreRestrictive(a, b event.UsageStatus) bool { return rank(a) > rank(b) }
 type Seen struct {
 	System string
 	Usage  event.UsageStatus
+	// Plants have stock of the lot there. One that was not asked before the release is asked first.
+	Plants []event.PlantID
 	// Ours tells whether a write of ours may have led there since the last verification.
 	Ours bool
 }
@@ -116,7 +113,12 @@ type Seen struct {
 type Evidence struct {
 	Parked      bool // an event of the lot failed and waits for a person
 	Quarantined bool // a record of the lot was not understood
+	Gap         bool // an open gap touches the lot, which is not released
+	Unasked     bool // a plant has stock of the lot and was not asked before the release
 }
+
+// Against tells whether anything speaks against loosening what an ERP enforces.
+func (e Evidence) Against() bool { return e.Parked || e.Quarantined || e.Gap }
 
 // OwnUsage returns what our rules alone ask an ERP to enforce for the lot: the most restrictive of what its open holds,
 // its disposition and its material ask for.
@@ -140,11 +142,15 @@ func OwnUsage(lot *Lot, open []Hold) event.UsageStatus {
 			raise(event.InInspection)
 		}
 	}
+	if lot.Remainder {
+		raise(event.InInspection)
+	}
 	return want
 }
 
 // WantedUsage returns what the ERP should enforce for the lot now: what our own rules ask for, but never less than what
-// it enforces already where something is missing or where someone else restricted the lot there.
+// it enforces already where something is missing or where someone else restricted the lot there. Only a lot whose release
+// was granted is freed, since each plant has answered for it then.
 func WantedUsage(lot *Lot, open []Hold, evidence Evidence, seen Seen) event.UsageStatus {
 	own := OwnUsage(lot, open)
 	want := own
@@ -154,7 +160,8 @@ func WantedUsage(lot *Lot, open []Hold, evidence Evidence, seen Seen) event.Usag
 	if seen.Usage == event.OtherUsage && want != own {
 		return seen.Usage // a vendor's code that is not known is kept as it is
 	}
-	if MoreRestrictive(seen.Usage, want) && (evidence.Parked || evidence.Quarantined || lot.Stub || isForeign(lot, own, seen)) {
+	granted := want != event.Unrestricted || lot.Release.Granted() && !evidence.Unasked
+	if MoreRestrictive(seen.Usage, want) && (evidence.Against() || lot.Stub || !granted || isForeign(lot, own, seen)) {
 		return seen.Usage
 	}
 	return want
@@ -169,8 +176,7 @@ func ForeignUsage(lot *Lot, seen Seen) event.UsageStatus {
 		f = ""
 	}
 	restricted := !MoreRestrictive(event.Restricted, seen.Usage)
-	// At first contact only what our rules ask for without any hold can be compared.
-	base := OwnUsage(lot, nil)
+	base := firstOwn(lot)
 	if last.Own != "" {
 		base = last.Own
 	}
@@ -187,9 +193,20 @@ func isForeign(lot *Lot, want event.UsageStatus, seen Seen) bool {
 	}
 	last, _ := lot.UsageIn(seen.System)
 	if last.Own == "" {
-		return MoreRestrictive(seen.Usage, want)
+		return MoreRestrictive(seen.Usage, want) && MoreRestrictive(seen.Usage, firstOwn(lot))
 	}
 	return MoreRestrictive(seen.Usage, last.Own)
+}
+
+// firstOwn returns what a system may show at first contact without anyone having restricted the lot: what our rules ask
+// for without any hold, and for a lot that has to be inspected the stock that such lots come to. It may have been decided
+// about while the system could not be reached.
+func firstOwn(lot *Lot) event.UsageStatus {
+	own := OwnUsage(lot, nil)
+	if lot.InspectionRequired && MoreRestrictive(event.InInspection, own) {
+		return event.InInspection
+	}
+	return own
 }
 
 // known returns the usage that keeps what is seen; a vendor's code that is not known is kept as a restriction.
@@ -198,4 +215,44 @@ func known(u event.UsageStatus) event.UsageStatus {
 		return event.Restricted
 	}
 	return u
+}
+
+func lotCreated(e *event.Event, d *event.LotCreated, o Objects) (Change, error) {
+	if o.Lot != nil && !o.Lot.Stub {
+		return Change{}, nil
+	}
+	if o.Material.BaseUnit != "" && d.Q.Unit != o.Material.BaseUnit {
+		return Change{}, fmt.Errorf("quantity is in %s, the base unit of material %s is %s", d.Q.Unit, d.Material, o.Material.BaseUnit)
+	}
+	lot := Lot{Key: d.Lot}
+	if o.Lot != nil {
+		lot = *o.Lot
+	}
+	if e.Plant != "" {
+		lot.Plant = e.Plant // a stub may have come from another plant's hold
+	}
+	lot.Stub, lot.CreatedAt = false, e.Time
+	lot.Material, lot.Q, lot.Origin = string(d.Material), d.Q, d.Origin
+	lot.MadeAt, lot.Supplier, lot.Sublot, lot.Equipment = d.MadeAt.Time, string(d.Supplier), string(d.Sublot), d.Equipment
+	lot.InspectionRequired = o.Material.InspectionRequired || len(o.Material.Inspections) > 0
+	lot.InspectionTypes = o.Material.Inspections
+	c := Change{Known: []string{string(d.Lot)}}
+	c.setLot(&lot, e, o)
+	c.wantUsage(o, d.Lot, len(o.Open) > 0)
+	return c, nil
+}
+
+// lotStatusChanged has the lot looked at again in the system that shows another usage. What someone restricted there
+// stays; what someone freed there is restricted again. Nothing is released by what a system shows.
+func lotStatusChanged(d *event.LotStatusChanged, o Objects) (Change, error) {
+	if o.Lot == nil {
+		return Change{}, nil // a lot of the ERP that no plant has spoken of
+	}
+	if last, ok := o.Lot.UsageIn(string(d.System)); ok && last.Usage == d.Usage {
+		return Change{}, nil
+	}
+	return Change{Intents: []Intent{{
+		Kind: LotUsageSet, System: string(d.System), Object: string(d.Lot), Lot: d.Lot,
+		Urgent: MoreRestrictive(OwnUsage(o.Lot, o.Open), d.Usage),
+	}}}, nil
 }

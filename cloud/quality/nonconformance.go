@@ -1,6 +1,8 @@
 package quality
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -9,7 +11,7 @@ import (
 // NonconformanceState is how far a nonconformance has come.
 type NonconformanceState string
 
-// Nonconformance states. This version reaches contained; the QMS, which is the system of record, decides the rest.
+// Nonconformance states. The QMS, which is the system of record, decides what comes after contained.
 const (
 	NCOpened        NonconformanceState = "opened"
 	NCContained     NonconformanceState = "contained"
@@ -27,7 +29,8 @@ type Nonconformance struct {
 	Severity    event.Severity      `json:"severity"`
 	Source      string              `json:"source"`
 	Description string              `json:"description"`
-	Lots        []event.LotKey      `json:"lots"` // sorted
+	Lots        []event.LotKey      `json:"lots"`            // sorted
+	Holds       []event.ObjectID    `json:"holds,omitempty"` // that it placed, sorted: what voids it lifts these and no other
 	Plant       event.PlantID       `json:"plant,omitempty"`
 	OpenedAt    time.Time           `json:"opened_at"`
 	ContainedAt time.Time           `json:"contained_at,omitzero"` // zero = not yet
@@ -38,6 +41,15 @@ type Nonconformance struct {
 	ExternalRef event.Ref `json:"external_ref,omitzero"` // the QMS record; zero = none yet
 	UpdatedAt   time.Time `json:"updated_at"`
 	Cause       event.ID  `json:"cause"`
+}
+
+// Over tells whether nothing more is to be done about it.
+func (n *Nonconformance) Over() bool { return n.State == NCClosed || n.State == NCVoided }
+
+// placed tells whether a hold is the nonconformance's own. One that was opened before it kept a list has the hold of its
+// name.
+func (n *Nonconformance) placed(hold event.ObjectID) bool {
+	return slices.Contains(n.Holds, hold) || len(n.Holds) == 0 && hold == holdOf(n.ID)
 }
 
 // Record returns what the QMS should hold.
@@ -65,4 +77,71 @@ func worse(a, b event.Severity) event.Severity {
 		}
 	}
 	return event.Minor
+}
+
+func nonconformanceOpened(e *event.Event, d *event.NonconformanceOpened, o Objects) (Change, error) {
+	f := failure{lot: d.Lot, kind: event.HoldQuality, severity: d.Severity, source: string(d.Source), reason: d.Description}
+	return f.decide(e, o)
+}
+
+// nonconformanceStep moves a nonconformance on. Only containment may come more than once; what is over stays as it is,
+// but for the other lots of one that was voided, whose holds are lifted by their own events.
+//
+// An open nonconformance does not block a release by itself: its hold does, by name. Where a person with authority lifted
+// that hold, this decided the deviation for the lot, although the record may stay open for its other lots or for a
+// corrective action.
+func nonconformanceStep(e *event.Event, d *event.NonconformanceStep, to NonconformanceState, o Objects) (Change, error) {
+	old := o.Nonconformance
+	switch {
+	case old == nil:
+		return Change{}, &Wait{Object: string(d.NonconformanceID)}
+	case e.Plant != "" && e.Plant != old.Plant:
+		return Change{}, &Refusal{"a plant moves its own nonconformances only",
+			fmt.Sprintf("nonconformance %s came from %q, the step from plant %s", old.ID, old.Plant, e.Plant)}
+	case old.Over() && old.State != to && to != NCContained:
+		return Change{}, &Refusal{"what is over stays as it is",
+			fmt.Sprintf("nonconformance %s is %s since %s and can't become %s", old.ID, old.State, event.At(old.UpdatedAt), to)}
+	}
+	var c Change
+	if !old.Over() && (to != NCContained || old.State == NCOpened) {
+		n := *old
+		n.State, n.UpdatedAt, n.Cause = to, o.Now, e.ID
+		if n.ContainedAt.IsZero() && to == NCContained {
+			n.ContainedAt = o.Now
+		}
+		c.Nonconformances = append(c.Nonconformances, n)
+		c.Cancel = append(c.Cancel, Timer{Name: TimerContainment, Object: string(n.ID)}, Timer{Name: TimerCause, Object: string(n.ID)})
+		c.wantRecord(&n, o)
+	}
+	if to == NCVoided && o.Lot != nil {
+		c.void(e, d, old, o)
+	}
+	return c, nil
+}
+
+// void lifts what the nonconformance placed on the lot.
+func (c *Change) void(e *event.Event, d *event.NonconformanceStep, n *Nonconformance, o Objects) {
+	for i := range o.Open {
+		if h := &o.Open[i]; h.Scope == nil && n.placed(h.ID) {
+			c.lift(h, string(d.By), "nonconformance "+string(n.ID)+" was voided: "+d.Reason, d.At.Time)
+		}
+	}
+	if len(c.Holds) > 0 {
+		c.lifted(d.Lot, e, o)
+	}
+}
+
+// wantRecord asks for the QMS record, or for its change once it exists.
+func (c *Change) wantRecord(n *Nonconformance, o Objects) {
+	if o.Plant.QMS == "" || n.Awaits != "" {
+		return
+	}
+	i := Intent{Kind: NonconformanceAdvance, System: o.Plant.QMS, Object: string(n.ID), Lot: n.Lots[0]}
+	if n.ExternalRef.ID == "" {
+		i.Kind = NonconformanceEnsure
+		i.CommandID = CommandID("w3", string(n.ID), "ensure", 1)
+	} else if n.State == NCOpened {
+		return
+	}
+	c.Intents = append(c.Intents, i)
 }

@@ -6,18 +6,6 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
-// Facts is all that decides what may be done with a lot.
-type Facts struct {
-	Lot      Lot
-	Open     []Hold // its own and those by scope, sorted by name
-	Evidence Evidence
-}
-
-// Wanted returns what the ERP should enforce for the lot now.
-func (f *Facts) Wanted(seen Seen) event.UsageStatus {
-	return WantedUsage(&f.Lot, f.Open, f.Evidence, seen)
-}
-
 // Reasons returns what speaks against moving the lot. None means that it may move.
 func (f *Facts) Reasons(erp string) []event.MoveReason {
 	reasons := []event.MoveReason{}
@@ -29,19 +17,23 @@ func (f *Facts) Reasons(erp string) []event.MoveReason {
 	own := OwnUsage(&f.Lot, f.Open)
 	usage, verified := f.Lot.UsageIn(erp)
 	add(len(f.Open) > 0, event.ReasonOpenHold)
-	add(f.Lot.Stub || f.Lot.Decision == "" && f.Lot.InspectionRequired, event.ReasonNoDisposition)
+	add(f.Lot.Stub || f.Lot.Decision == "" && f.Lot.InspectionRequired || f.Lot.Remainder, event.ReasonNoDisposition)
+	add(f.Lot.Release.State == Asking, event.ReasonBarrier)
+	add(f.Evidence.Gap, event.ReasonGap)
 	add(f.Evidence.Parked, event.ReasonParked)
 	add(f.Evidence.Quarantined, event.ReasonQuarantine)
 	add(verified && (usage.Foreign != "" || MoreRestrictive(usage.Usage, own) && MoreRestrictive(usage.Usage, usage.Own)), event.ReasonForeignRestriction)
-	add(erp != "" && (!verified || usage.Usage != event.Unrestricted), event.ReasonUsageNotVerified)
+	// A decision that forbids, perhaps in the place of a release, counts at once and not only when the ERP shows it.
+	forbids := f.Lot.Decision != "" && OwnUsage(&f.Lot, nil) != event.Unrestricted
+	add(forbids || erp != "" && (!verified || usage.Usage != event.Unrestricted), event.ReasonUsageNotVerified)
 	return reasons
 }
 
 // Status returns the lot's status as subscribers see it.
 func (f *Facts) Status(erp string) *event.LotStatusUpdated {
 	s := &event.LotStatusUpdated{
-		OfLot: event.OfLot{Lot: f.Lot.Key}, Version: f.Lot.Version, Disposition: event.Name(f.Lot.Decision),
-		OpenHolds: []event.OpenHold{}, Usage: []event.SystemUsage{}, Reasons: f.Reasons(erp), AsOf: event.At(f.Lot.UpdatedAt),
+		OfLot: event.OfLot{Lot: f.Lot.Key}, Version: f.Version, Disposition: event.Name(f.Lot.Decision),
+		OpenHolds: []event.OpenHold{}, Usage: []event.SystemUsage{}, Reasons: f.Reasons(erp), AsOf: event.At(f.AsOf),
 		Cause: f.Lot.Cause,
 	}
 	s.MayMove = len(s.Reasons) == 0

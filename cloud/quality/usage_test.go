@@ -50,6 +50,54 @@ func TestOwnUsage(t *testing.T) {
 	}
 }
 
+// granted is a release that every agent in question has answered for.
+var granted = LotRelease{State: Releasing, Barrier: 1, Round: 1, Since: noon}
+
+func TestWantedUsage_Grant(t *testing.T) {
+	blocked := []Usage{{System: "s4", Usage: event.Blocked, Own: event.Blocked}}
+	for _, c := range []struct {
+		name     string
+		lot      Lot
+		evidence Evidence
+		seen     event.UsageStatus
+		want     event.UsageStatus
+	}{
+		{"without a grant nothing is freed", Lot{Usage: blocked, Release: LotRelease{State: Asking}}, Evidence{}, event.Blocked, event.Blocked},
+		{"with one it is", Lot{Usage: blocked, Release: granted}, Evidence{}, event.Blocked, event.Unrestricted},
+		{"a released lot is freed again where our own write did not last", Lot{Usage: blocked, Release: LotRelease{State: Released}}, Evidence{},
+			event.Blocked, event.Unrestricted},
+		{"what is free already stays free without one", Lot{Release: LotRelease{State: Asking}}, Evidence{}, event.Unrestricted, event.Unrestricted},
+		{"inspection stock is not freed without one", Lot{Decision: Release, InspectionRequired: true, Release: LotRelease{State: Asking}}, Evidence{},
+			event.InInspection, event.InInspection},
+		{"a gap comes between grant and write", Lot{Usage: blocked, Release: granted}, Evidence{Gap: true}, event.Blocked, event.Blocked},
+		{"a parked event comes between", Lot{Usage: blocked, Release: granted}, Evidence{Parked: true}, event.Blocked, event.Blocked},
+		{"a record that is not understood comes between", Lot{Usage: blocked, Release: granted}, Evidence{Quarantined: true}, event.Blocked, event.Blocked},
+		{"stock turns up at a plant that was not asked", Lot{Usage: blocked, Release: granted}, Evidence{Unasked: true}, event.Blocked, event.Blocked},
+		{"a conditional release needs no grant to leave the block", Lot{Usage: blocked, Decision: ConditionalRelease}, Evidence{}, event.Blocked,
+			event.Restricted},
+		{"a part that is not decided about keeps the lot in inspection", Lot{Decision: Release, Remainder: true, Release: granted}, Evidence{},
+			event.Unrestricted, event.InInspection},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := WantedUsage(&c.lot, nil, c.evidence, Seen{System: "s4", Usage: c.seen, Ours: true}); got != c.want {
+				t.Errorf("want %s, got %s", c.want, got)
+			}
+		})
+	}
+}
+
+func TestFacts_Wanted_UnaskedPlant(t *testing.T) {
+	f := Facts{Lot: Lot{Release: granted}, Plants: []event.PlantID{"p1"}}
+	seen := Seen{System: "s4", Usage: event.Blocked, Ours: true, Plants: []event.PlantID{"p1"}}
+	if got := f.Wanted(seen); got != event.Unrestricted {
+		t.Errorf("with stock at a plant that was asked the lot is %s", got)
+	}
+	seen.Plants = []event.PlantID{"p1", "p2"}
+	if got := f.Wanted(seen); got != event.Blocked {
+		t.Errorf("with stock at a plant that was not asked the lot is %s", got)
+	}
+}
+
 func TestWantedUsage(t *testing.T) {
 	verified := func(usage, own event.UsageStatus) []Usage { return []Usage{{System: "s4", Usage: usage, Own: own}} }
 	safety, quality := []Hold{holdOfKind(event.HoldSafety)}, []Hold{holdOfKind(event.HoldQuality)}
@@ -67,6 +115,10 @@ func TestWantedUsage(t *testing.T) {
 		{"what is right stays", Lot{}, safety, Evidence{}, event.Blocked, false, event.Blocked},
 		{"first contact: a restriction there is someone else's", Lot{}, nil, Evidence{}, event.Restricted, false, event.Restricted},
 		{"first contact: a stronger one than our hold stays", Lot{}, quality, Evidence{}, event.Blocked, false, event.Blocked},
+		{"first contact: a lot that had to be inspected lies in inspection stock", Lot{InspectionRequired: true, Decision: Release}, nil, Evidence{},
+			event.InInspection, false, event.Unrestricted},
+		{"first contact: one that had not is in inspection for someone else", Lot{Decision: Release}, nil, Evidence{}, event.InInspection, false,
+			event.InInspection},
 		{"our own block is taken back", Lot{Usage: verified(event.Blocked, event.Blocked)}, nil, Evidence{}, event.Blocked, false, event.Unrestricted},
 		{"our own restriction is taken back to inspection", Lot{InspectionRequired: true, Usage: verified(event.Restricted, event.Restricted)}, nil,
 			Evidence{}, event.Restricted, false, event.InInspection},
@@ -90,6 +142,7 @@ func TestWantedUsage(t *testing.T) {
 		{"a code that is not known is raised by a block", Lot{}, safety, Evidence{}, event.OtherUsage, false, event.Blocked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.lot.Release = granted
 			if got := WantedUsage(&c.lot, c.open, c.evidence, Seen{System: "s4", Usage: c.seen, Ours: c.ours}); got != c.want {
 				t.Errorf("want %s, got %s", c.want, got)
 			}
@@ -123,12 +176,16 @@ func (r *erp) settle() {
 
 func TestWantedUsage_OverTime(t *testing.T) {
 	start := func(t *testing.T, usage event.UsageStatus) *erp {
-		r := &erp{t: t, facts: Facts{Lot: Lot{Key: "lot::M:1", Decision: Release}}, usage: usage}
+		r := &erp{t: t, facts: Facts{Lot: Lot{Key: "lot::M:1", Decision: Release, Release: granted}}, usage: usage}
 		r.settle()
 		return r
 	}
 	hold := func(r *erp, k event.HoldKind) { r.facts.Open = []Hold{holdOfKind(k)}; r.settle() }
-	lift := func(r *erp) { r.facts.Open = nil; r.settle() }
+	lift := func(r *erp) {
+		r.facts.Open = nil
+		r.facts.Lot.Release = granted // all agents have answered anew
+		r.settle()
+	}
 	want := func(r *erp, u event.UsageStatus) {
 		r.t.Helper()
 		if r.usage != u {

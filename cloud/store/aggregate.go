@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -60,10 +59,10 @@ func (t *Tx) PutLot(l *quality.Lot) error {
 	if err != nil {
 		return err
 	}
-	return t.exec(`INSERT INTO lot (key, version, plant, material, supplier, sublot, equipment, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	return t.exec(`INSERT INTO lot (key, version, plant, material, supplier, sublot, equipment, release, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET version = excluded.version, plant = excluded.plant, material = excluded.material,
-		supplier = excluded.supplier, sublot = excluded.sublot, equipment = excluded.equipment, doc = excluded.doc`,
-		l.Key, l.Version, l.Plant, l.Material, l.Supplier, l.Sublot, l.Equipment, doc)
+		supplier = excluded.supplier, sublot = excluded.sublot, equipment = excluded.equipment, release = excluded.release, doc = excluded.doc`,
+		l.Key, l.Version, l.Plant, l.Material, l.Supplier, l.Sublot, l.Equipment, l.Release.State, doc)
 }
 
 // LotsAfter returns at most limit lots behind a key, in the order of keys.
@@ -83,11 +82,9 @@ func (t *Tx) LotsByNumber(number string, limit int) ([]quality.Lot, error) {
 
 // LotsInScope returns at most limit lots behind a key that may lie in the scope; [quality.Matches] decides.
 func (t *Tx) LotsInScope(s *event.Scope, after event.LotKey, limit int) ([]quality.Lot, error) {
-	column := map[event.ScopeKind]string{
-		event.ScopeMaterial: "material", event.ScopeSupplier: "supplier", event.ScopeSublot: "sublot", event.ScopeEquipment: "equipment",
-	}[s.Kind]
-	if column == "" {
-		return nil, fmt.Errorf("scope kind %q is not known", s.Kind)
+	column, err := scopeColumn(s.Kind)
+	if err != nil {
+		return nil, err
 	}
 	return docs[quality.Lot](t, `SELECT doc FROM lot WHERE `+column+` = ? AND key > ? ORDER BY key LIMIT ?`, s.Value, after, limit)
 }
@@ -154,43 +151,4 @@ func flag(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// Facts returns all that decides what may be done with a lot; Lot is nil-valued (empty Key) if it is not known.
-func (t *Tx) Facts(key event.LotKey) (f quality.Facts, err error) {
-	lot, err := t.Lot(key)
-	if err != nil {
-		return f, err
-	}
-	if lot != nil {
-		f.Lot = *lot
-	}
-	if f.Open, err = t.OpenHolds(key, lot); err != nil {
-		return f, err
-	}
-	err = t.each(func(rows *sql.Rows) error {
-		var state DeadletterState
-		err := rows.Scan(&state)
-		f.Evidence.Parked = f.Evidence.Parked || state == Parked
-		f.Evidence.Quarantined = f.Evidence.Quarantined || state == Quarantined
-		return err
-	}, `SELECT DISTINCT state FROM deadletter WHERE lot = ? AND state IN ('parked', 'quarantined')`, key)
-	return f, err
-}
-
-// OpenHolds returns the open holds of a lot, its own and those by scope that match it, sorted by name. Lot may be nil:
-// then no scope matches.
-func (t *Tx) OpenHolds(key event.LotKey, lot *quality.Lot) ([]quality.Hold, error) {
-	open, err := t.OpenHoldsOf(key)
-	if err != nil || lot == nil {
-		return open, err
-	}
-	scoped, err := t.OpenHoldsOf("")
-	for _, h := range scoped {
-		if quality.Matches(h.Scope, lot) {
-			open = append(open, h)
-		}
-	}
-	slices.SortFunc(open, func(a, b quality.Hold) int { return strings.Compare(a.Name(), b.Name()) })
-	return open, err
 }

@@ -56,12 +56,17 @@ func (t *Tx) Epoch(plant event.PlantID, agent string, epoch event.Epoch) (*Epoch
 func (t *Tx) PutEpoch(r *EpochRow) error {
 	return t.exec(`INSERT INTO epoch (plant, agent, epoch, prev, successor, closed, quality, telemetry, superseded, first_seen)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plant, agent, epoch) DO UPDATE SET prev = excluded.prev, successor = excluded.successor, closed = excluded.closed, quality = excluded.quality,
-		telemetry = excluded.telemetry, superseded = excluded.superseded`,
+		telemetry = excluded.telemetry, superseded = excluded.superseded,
+		whole = CASE WHEN epoch.closed = excluded.closed AND epoch.quality = excluded.quality THEN epoch.whole ELSE 0 END`,
 		r.Plant, r.Agent, r.Epoch, r.Prev, r.Successor, flag(r.Closed), r.Quality, r.Telemetry, flag(r.Superseded), text(r.FirstSeen))
 }
 
 // Epochs returns an agent's epochs, the first seen first. An empty plant means all agents.
 func (t *Tx) Epochs(plant event.PlantID, agent string) ([]EpochRow, error) {
+	return t.epochsWhere(`? IN ('', plant) AND ? IN ('', agent)`, plant, agent)
+}
+
+func (t *Tx) epochsWhere(condition string, args ...any) ([]EpochRow, error) {
 	var all []EpochRow
 	err := t.each(func(rows *sql.Rows) error {
 		var r EpochRow
@@ -72,9 +77,26 @@ func (t *Tx) Epochs(plant event.PlantID, agent string) ([]EpochRow, error) {
 		}
 		all = append(all, r)
 		return err
-	}, `SELECT plant, agent, epoch, prev, successor, closed, quality, telemetry, superseded, first_seen FROM epoch
-		WHERE ? IN ('', plant) AND ? IN ('', agent) ORDER BY plant, agent, first_seen, epoch`, plant, agent)
+	}, `SELECT plant, agent, epoch, prev, successor, closed, quality, telemetry, superseded, first_seen FROM epoch e
+		WHERE `+condition+` ORDER BY plant, agent, first_seen, epoch`, args...)
 	return all, err
+}
+
+// MarkWhole notes that records of an epoch came, and whether it is known now to lack nothing up to its closing. It returns
+// false if the epoch is not closed, lacks something, or was noted as whole already.
+func (t *Tx) MarkWhole(plant event.PlantID, agent string, epoch event.Epoch, now time.Time) (bool, error) {
+	row, err := t.Epoch(plant, agent, epoch)
+	if err != nil || row == nil || !row.Closed {
+		return false, err
+	}
+	if err := t.exec(`UPDATE epoch SET tail = ? WHERE plant = ? AND agent = ? AND epoch = ?`, text(now), plant, agent, epoch); err != nil {
+		return false, err
+	}
+	have, err := t.Coverage(plant, agent, epoch, event.LaneQuality)
+	if err != nil || len(have.Missing(row.Quality)) > 0 {
+		return false, err
+	}
+	return t.changed(`UPDATE epoch SET whole = 1 WHERE plant = ? AND agent = ? AND epoch = ? AND whole = 0`, plant, agent, epoch)
 }
 
 // Range is a closed interval of seqs.
@@ -104,6 +126,19 @@ func (r Ranges) Max() int64 {
 		return 0
 	}
 	return r[len(r)-1].To
+}
+
+// Contain tells whether r has every seq from one to another.
+func (r Ranges) Contain(from, to int64) bool {
+	return slices.ContainsFunc(r, func(x Range) bool { return x.From <= from && to <= x.To })
+}
+
+// Whole returns the last seq up to which none from 1 on is missing, 0 if the first is.
+func (r Ranges) Whole() int64 {
+	if len(r) == 0 || r[0].From > 1 {
+		return 0
+	}
+	return r[0].To
 }
 
 // Missing returns the intervals of [1, last] that r lacks.

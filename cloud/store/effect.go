@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"strings"
 	"time"
 
@@ -72,15 +73,23 @@ func (t *Tx) effects(query string, args ...any) ([]EffectRow, error) {
 	return all, err
 }
 
-// WantEffect makes an effect due. A state effect that exists gets the new generation; a document effect that exists is
-// left alone, since its fact asks once.
-func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, now time.Time) error {
+// WantEffect makes an effect due and returns its command. A state effect that exists gets a higher generation; a document
+// effect that exists is left alone, since its fact asks once.
+func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, now time.Time) (command string, err error) {
 	id := i.CommandID
-	command := i.CommandID
 	if !i.Kind.Document() {
 		id = strings.Join([]string{string(i.Kind), i.System, i.Object}, "|")
-		command = quality.CommandID("w2", i.Object, "usage", generation)
+		var last int64
+		err := t.row(`SELECT generation FROM effect WHERE id = ?`, id).Scan(&last)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return "", err
+		}
+		// What is wanted can change while the object's version stays: an attempt that is out must not settle this intent.
+		if err == nil {
+			generation = max(generation, last+1)
+		}
 	}
+	command = i.Command(generation)
 	priority := 1
 	if i.Urgent {
 		priority = 0
@@ -98,13 +107,13 @@ func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, 
 			cause = excluded.cause, correlation = excluded.correlation`
 	}
 	at := text(now)
-	return t.exec(query, id, i.Kind, i.System, i.Object, i.Lot, command, generation, priority, at, at, cause.ID, cause.Correlation,
+	return command, t.exec(query, id, i.Kind, i.System, i.Object, i.Lot, command, generation, priority, at, at, cause.ID, cause.Correlation,
 		serial(i.Kind, i.System, i.Object, i.Lot))
 }
 
 // serial names what is done one after the other: all that changes a lot's usage, else what concerns an object of a system.
 func serial(kind quality.Kind, system, object string, lot event.LotKey) string {
-	if kind == quality.LotUsageSet || kind == quality.StockTransfer {
+	if kind == quality.LotUsageSet || kind == quality.StockTransfer || kind == quality.UsageDecisionPost {
 		return string(lot)
 	}
 	return system + "|" + object
@@ -123,7 +132,8 @@ func (t *Tx) ClaimEffects(owner string, systems []string, limit int, now time.Ti
 	}
 	due, err := t.effects(`SELECT `+effectColumns+` FROM effect e WHERE (state = 'due' AND due <= ? OR state = 'leased' AND lease <= ?)
 		AND NOT EXISTS (SELECT 1 FROM effect x WHERE x.serial = e.serial AND x.state = 'leased' AND x.lease > ? AND x.id <> e.id)
-		AND system IN (?`+strings.Repeat(", ?", len(systems)-1)+`) ORDER BY priority, due LIMIT ?`, append(args, 4*limit)...)
+		AND system IN (?`+strings.Repeat(", ?", len(systems)-1)+`) ORDER BY priority, due,
+		CASE kind WHEN 'erp.usage_decision.post' THEN 0 ELSE 1 END LIMIT ?`, append(args, 4*limit)...)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,10 @@ func newEffects(t *testing.T) *effects { return &effects{t: t, store: open(t), n
 
 func (e *effects) want(i quality.Intent, generation int64) {
 	e.t.Helper()
-	update(e.t, e.store, func(tx *Tx) error { return tx.WantEffect(i, generation, &event.Event{ID: "c"}, e.now) })
+	update(e.t, e.store, func(tx *Tx) error {
+		_, err := tx.WantEffect(i, generation, &event.Event{ID: "c"}, e.now)
+		return err
+	})
 }
 
 func (e *effects) claim(owner string, limit int) (rows []EffectRow) {

@@ -39,10 +39,13 @@ type Store struct {
 	id   string
 	lock *os.File
 
-	mu    sync.Mutex // held by the one writing transaction; guards conn and stmts
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	mu      sync.Mutex // held by the one writing transaction; guards write
+	write   *session
+	readers chan *session // those that nobody uses
 }
+
+// readers is how many transactions may read at once.
+const readers = 4
 
 // Open opens the database at location, "sqlite:" and a path, creates it where it is missing, and brings its tables up
 // to date. One process has an SQLite database open at a time.
@@ -58,7 +61,7 @@ func Open(ctx context.Context, location string) (*Store, error) {
 	if err != nil {
 		return nil, problem.New(problem.QueueLocked, "database %s is in use by another process: %w", path, err)
 	}
-	s := &Store{lock: lock, stmts: map[string]*sql.Stmt{}}
+	s := &Store{lock: lock, readers: make(chan *session, readers)}
 	if err := s.open(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
 	}
@@ -78,8 +81,14 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if s.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
 		return err
 	}
-	s.read.SetMaxOpenConns(4)
-	if s.conn, err = s.db.Conn(ctx); err != nil {
+	for range readers {
+		r, err := newSession(ctx, s.read)
+		if err != nil {
+			return err
+		}
+		s.readers <- r
+	}
+	if s.write, err = newSession(ctx, s.db); err != nil {
 		return err
 	}
 	return s.begin(ctx)
@@ -132,11 +141,11 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, st := range s.stmts {
-		errs = append(errs, st.Close())
+	if s.write != nil {
+		errs = append(errs, s.write.close())
 	}
-	if s.conn != nil {
-		errs = append(errs, s.conn.Close())
+	for range len(s.readers) {
+		errs = append(errs, (<-s.readers).close())
 	}
 	for _, db := range []*sql.DB{s.read, s.db} {
 		if db != nil {
@@ -154,22 +163,65 @@ type Tx struct {
 	run   func(query string, args ...any) (sql.Result, error)
 }
 
-// Update runs f in a transaction that writes. If f returns an error, or the commit fails, nothing is changed.
-func (s *Store) Update(ctx context.Context, f func(*Tx) error) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+// session is one connection with the statements that were prepared on it: parsing costs more than running. One
+// transaction uses it at a time.
+type session struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func newSession(ctx context.Context, db *sql.DB) (*session, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+}
+
+func (s *session) close() error {
+	var errs []error
+	for _, st := range s.stmts {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, s.conn.Close())...)
+}
+
+func (s *session) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st := s.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := s.conn.PrepareContext(context.WithoutCancel(ctx), query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %.60q: %w", query, err)
+	}
+	s.stmts[query] = st
+	return st, nil
+}
+
+// end runs the statement that ends a transaction, whatever became of ctx.
+func (s *session) end(ctx context.Context, statement string) error {
+	st, err := s.stmt(ctx, statement)
+	if err != nil {
+		return err
+	}
+	_, err = st.ExecContext(context.WithoutCancel(ctx))
+	return err
+}
+
+func (s *session) begin(ctx context.Context, statement string) error {
+	st, err := s.stmt(ctx, statement)
+	if err == nil {
+		_, err = st.ExecContext(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	done := false
-	defer func() {
-		if !done { // also when f panics
-			// The rollback must happen even if ctx has ended.
-			_, rollback := s.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-			err = errors.Join(err, rollback)
-		}
-	}()
-	t := &Tx{
+	return nil
+}
+
+// tx returns the transaction that the session is in.
+func (s *session) tx(ctx context.Context) *Tx {
+	return &Tx{
 		ctx: ctx,
 		query: func(query string, args ...any) (*sql.Rows, error) {
 			st, err := s.stmt(ctx, query)
@@ -193,44 +245,52 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (err error) {
 			return st.ExecContext(ctx, args...)
 		},
 	}
-	if err := f(t); err != nil {
+}
+
+// Update runs f in a transaction that writes. If f returns an error, or the commit fails, nothing is changed.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.write.begin(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
+	done := false
+	defer func() {
+		if !done { // also when f panics
+			err = errors.Join(err, s.write.end(ctx, "ROLLBACK"))
+		}
+	}()
+	if err := f(s.write.tx(ctx)); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if err := s.write.end(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	done = true
 	return nil
 }
 
-// stmt returns the prepared form of query: parsing costs more than running it.
-func (s *Store) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if st := s.stmts[query]; st != nil {
-		return st, nil
-	}
-	st, err := s.conn.PrepareContext(context.WithoutCancel(ctx), query)
-	if err != nil {
-		return nil, fmt.Errorf("prepare %.60q: %w", query, err)
-	}
-	s.stmts[query] = st
-	return st, nil
-}
-
 // View runs f in a transaction that reads one state of the database.
-func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+func (s *Store) View(ctx context.Context, f func(*Tx) error) (err error) {
+	var r *session
+	select {
+	case r = <-s.readers:
+	case <-ctx.Done():
+		return fmt.Errorf("begin: %w", ctx.Err())
 	}
-	defer func() { _ = tx.Rollback() }() // it has read only
-	return f(&Tx{
-		ctx:   ctx,
-		query: func(query string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, query, args...) },
-		row:   func(query string, args ...any) *sql.Row { return tx.QueryRowContext(ctx, query, args...) },
-		run: func(query string, _ ...any) (sql.Result, error) {
-			return nil, fmt.Errorf("write in a reading transaction: %.60q", query)
-		},
-	})
+	defer func() { s.readers <- r }()
+	if err := r.begin(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.end(ctx, "ROLLBACK")) }()
+	tx := r.tx(ctx)
+	tx.run = func(query string, _ ...any) (sql.Result, error) {
+		return nil, fmt.Errorf("write in a reading transaction: %.60q", query)
+	}
+	return f(tx)
 }
 
 func (t *Tx) exec(query string, args ...any) error {

@@ -78,7 +78,7 @@ func TestOpen(t *testing.T) {
 			if _, ours, err := tx.TakeLease("outbox", "dead", noon, time.Hour); err != nil || !ours {
 				t.Errorf("got %t, %v", ours, err)
 			}
-			if err := tx.WantEffect(usageOf("1", true), 1, &event.Event{ID: "c"}, noon); err != nil {
+			if _, err := tx.WantEffect(usageOf("1", true), 1, &event.Event{ID: "c"}, noon); err != nil {
 				return err
 			}
 			_, err := tx.ClaimEffects("dead", []string{"s4"}, 1, noon, time.Hour)

@@ -13,6 +13,11 @@ func (t *Tx) PutTimer(x quality.Timer) error {
 		ON CONFLICT (name, object) DO UPDATE SET lot = excluded.lot, due = excluded.due`, x.Name, x.Object, x.Lot, text(x.Due))
 }
 
+// PutTimerOnce sets a timer unless one of the same name and object is set.
+func (t *Tx) PutTimerOnce(x quality.Timer) error {
+	return t.exec(`INSERT INTO timer (name, object, lot, due) VALUES (?, ?, ?, ?) ON CONFLICT (name, object) DO NOTHING`, x.Name, x.Object, x.Lot, text(x.Due))
+}
+
 // CancelTimer removes a timer; one that is not set is no error.
 func (t *Tx) CancelTimer(name, object string) error {
 	return t.exec(`DELETE FROM timer WHERE name = ? AND object = ?`, name, object)

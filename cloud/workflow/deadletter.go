@@ -92,22 +92,32 @@ func (t *turn) keepFor(in *Input, e *event.Event, state store.DeadletterState, c
 	if err := t.announce(TopicDeadletter, parked, e, "deadletter", strconv.FormatInt(row.ID, 10)); err != nil {
 		return r, err
 	}
-	return r, t.restate(in, parked, &row)
+	return r, t.restate(&row)
 }
 
-// restate raises the version of the lot that a record names, so that everybody sees that something of it waits.
-func (t *turn) restate(in *Input, data event.Data, row *store.DeadletterRow) error {
+// restate lets everybody see that something of a lot waits, or no longer does. The lot itself stays as it is: what was not
+// applied is no part of it.
+func (t *turn) restate(row *store.DeadletterRow) error {
+	t.move(row.Plant, row.Lot)
 	if row.Lot == "" {
 		return nil
 	}
-	lot, err := t.tx.Lot(row.Lot)
+	return t.restateLot(row.Lot, row.Plant, row.State.Open())
+}
+
+// restateLot tells the plants and the warehouse that something about a lot is not known, or known again.
+func (t *turn) restateLot(key event.LotKey, plant event.PlantID, restricts bool) error {
+	lot, err := t.tx.Lot(key)
 	if err != nil || lot == nil {
 		return err
 	}
-	was := *lot
-	lot.UpdatedAt = t.now
-	cause := t.engine.own(data, "deadletter", strconv.FormatInt(row.ID, 10), string(row.State), strconv.FormatInt(row.Attempts, 10))
-	return t.follow(in, cause, quality.Change{Lot: lot}, quality.Objects{Lot: &was})
+	if wms := t.plant(lot.Plant).WMS; wms != "" {
+		i := quality.Intent{Kind: quality.TasksGate, System: wms, Object: string(key), Lot: key, Urgent: restricts}
+		if err := t.want(&event.Event{ID: lot.Cause}, i, lot.Version); err != nil {
+			return err
+		}
+	}
+	return t.markStatus(lot, plant)
 }
 
 // holdKey places a hold of kind system on the lot or scope that a record's key names: fail closed.
@@ -254,7 +264,7 @@ func (t *turn) close(row *store.DeadletterRow, state store.DeadletterState, by, 
 	if err := t.enter(in, act, "deadletter:"+id, row.Attempts+1, row.Lot, nil, data); err != nil {
 		return err
 	}
-	return t.restate(in, data, row)
+	return t.restate(row)
 }
 
 func deadletterData(row *store.DeadletterRow, by, reason string) event.Deadletter {

@@ -7,6 +7,10 @@
 // in order, except that urgent ones, which only ever restrict, never wait; a record that fails parks its key and
 // nothing else; a record that is not understood is kept whole; an urgent one that fails puts a hold of kind system on
 // what its key names.
+//
+// A lot is released in the order inspected, decided, asked, granted, verified. The grant stands for this: every agent in
+// question has stated how much it has on disk, after the question, and all of that is here; nothing of the lot waits or
+// was not understood; no open gap touches it. It is taken back by whatever comes between. No clock decides about it.
 package workflow
 
 import (
@@ -21,7 +25,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
-	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
 // System is the name under which the cloud's own facts have their ids.
@@ -33,12 +37,17 @@ const (
 	TopicLotStatus  = "lot-status"
 	TopicEffect     = "effect"
 	TopicDeadletter = "deadletter"
+	TopicAlert      = "alert"
+	TopicControl    = "control" // a plant's is TopicControl + "/" + plant; the key is the agent
 )
 
 // Config is what the engine knows about plants and materials.
 type Config struct {
 	Plants    map[event.PlantID]quality.Plant
 	Materials map[string]quality.Material // a material that is missing wants an inspection
+	// CoverageMaxAge is how long an agent may be silent while a release waits for it, before a person is told; 0 = 2 min.
+	// Nothing else depends on it.
+	CoverageMaxAge time.Duration
 }
 
 // Engine applies events to the store.
@@ -48,6 +57,7 @@ type Engine struct {
 	now     func() time.Time
 	log     zerolog.Logger
 	metrics *metrics
+	heard   *heard
 
 	effects  chan struct{} // an effect may be due
 	outgoing chan struct{} // the outbox may have a row
@@ -56,10 +66,12 @@ type Engine struct {
 
 // New returns an engine on an open store. Now is the clock; reg may be nil.
 func New(s *store.Store, cfg Config, now func() time.Time, log zerolog.Logger, reg prometheus.Registerer) *Engine {
-	return &Engine{
-		store: s, cfg: cfg, now: now, log: log, metrics: newMetrics(reg),
+	e := &Engine{
+		store: s, cfg: cfg, now: now, log: log, metrics: newMetrics(reg), heard: &heard{start: now(), at: map[event.PlantID]time.Time{}},
 		effects: make(chan struct{}, 1), outgoing: make(chan struct{}, 1), timers: make(chan struct{}, 1),
 	}
+	e.register(reg)
+	return e
 }
 
 // Effects receives after a commit that may have made an effect due. It has one reader.
@@ -79,6 +91,9 @@ type Input struct {
 	Event     *event.Event
 	Principal string // who, for the cloud's door; empty = Holdfast itself
 	Reason    string // why, as the principal says
+	// IfVersion refuses the event, with [problem.StateMoved], where its lot has another version by the time it is applied;
+	// 0 = any. An event that was applied before is a duplicate whatever the lot has become.
+	IfVersion int64
 }
 
 // Offset moves the next offset of a partition in the transaction of its records.
@@ -132,8 +147,15 @@ func (e *Engine) Apply(ctx context.Context, inputs []Input, offset *Offset) ([]R
 			}
 		}
 		for i := range inputs {
-			var err error
-			if results[i], err = t.take(&inputs[i], decoded[i]); err != nil {
+			cause, err := t.moved(&inputs[i])
+			if err == nil && cause != nil {
+				results[i] = Result{Outcome: Refused, Cause: cause}
+				continue
+			}
+			if err == nil {
+				results[i], err = t.take(&inputs[i], decoded[i])
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -143,7 +165,29 @@ func (e *Engine) Apply(ctx context.Context, inputs []Input, offset *Offset) ([]R
 		return nil, err
 	}
 	e.metrics.count(inputs, decoded, results, t.now)
+	e.heard.note(inputs, t.now)
 	return results, nil
+}
+
+// moved returns why an input's condition on the version of its lot does not hold, nil where it does.
+func (t *turn) moved(in *Input) (cause, err error) {
+	if in.IfVersion == 0 || in.Event == nil {
+		return nil, nil
+	}
+	if _, _, known, err := t.tx.InboxHashes(in.Event.ID); err != nil || known {
+		return nil, err
+	}
+	key := in.Event.Data.Concerns()
+	lot, err := t.tx.Lot(key)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read version of lot %s: %w", key, err)
+	case lot == nil:
+		return problem.New(problem.StateMoved, "there is no lot %q, the request is about version %d of it", key, in.IfVersion), nil
+	case lot.Version != in.IfVersion:
+		return problem.New(problem.StateMoved, "lot %s has version %d, the request is about version %d", key, lot.Version, in.IfVersion), nil
+	}
+	return nil, nil
 }
 
 // commit runs f in one writing transaction of the turn and wakes those who wait for what it did.
@@ -151,11 +195,15 @@ func (e *Engine) commit(ctx context.Context, t *turn, f func() error) error {
 	err := e.store.Update(ctx, func(tx *store.Tx) error {
 		// A transaction that is tried again starts with nothing.
 		*t = turn{engine: e, inputs: t.inputs, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
-		return f()
+		if err := f(); err != nil {
+			return err
+		}
+		return t.finish()
 	})
 	if err != nil {
 		return err
 	}
+	e.metrics.waited(t.barrierWaits)
 	if t.wantsEffects {
 		wake(e.effects)
 	}
@@ -173,73 +221,6 @@ func wake(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// Run fires timers until ctx ends. Trouble with the database is waited out.
-func (e *Engine) Run(ctx context.Context) error {
-	quiet := telemetry.Quiet{Log: e.log, Now: e.now}
-	for {
-		next, err := e.fire(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			quiet.Failed(err, "timers wait")
-			next = time.Second
-		default:
-			quiet.Recovered("timers go on")
-		}
-		wait := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return nil
-		case <-e.timers:
-			wait.Stop()
-		case <-wait.C:
-		}
-	}
-}
-
-// longestSleep bounds how long a stepped wall clock can delay a timer.
-const longestSleep = 10 * time.Second
-
-// fire applies the timers that are due and returns how long to sleep.
-func (e *Engine) fire(ctx context.Context) (time.Duration, error) {
-	for {
-		var timers []quality.Timer
-		if err := e.store.View(ctx, func(tx *store.Tx) (err error) {
-			timers, err = tx.Timers(100)
-			return err
-		}); err != nil {
-			return 0, err
-		}
-		now := e.now()
-		fired := 0
-		for _, x := range timers {
-			if x.Due.After(now) {
-				break
-			}
-			if err := e.fireOne(ctx, x); err != nil {
-				return 0, err
-			}
-			fired++
-		}
-		if fired == len(timers) && fired > 0 {
-			continue
-		}
-		if fired == len(timers) {
-			return longestSleep, nil
-		}
-		return min(longestSleep, timers[fired].Due.Sub(now)), nil
-	}
-}
-
-func (e *Engine) fireOne(ctx context.Context, x quality.Timer) error {
-	data := &event.TimerFired{MayLot: event.MayLot{Lot: x.Lot}, Timer: event.Name(x.Name), Object: x.Object, Due: event.At(x.Due)}
-	ev := e.own(data, x.Name, x.Object, event.At(x.Due).String())
-	_, err := e.Apply(ctx, []Input{{Event: ev}}, nil)
-	return err
 }
 
 // own returns an event of the cloud itself; its natural key is what makes the fact one.

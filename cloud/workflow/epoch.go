@@ -35,6 +35,9 @@ func (t *turn) remember(row *store.EpochRow) {
 
 func (t *turn) putEpoch(row *store.EpochRow) error {
 	t.remember(row)
+	t.moveEpoch(epochKey{row.Plant, row.Agent, row.Epoch})
+	t.move(row.Plant, "")
+	t.hear(row.Plant, row.Agent)
 	return t.tx.PutEpoch(row)
 }
 
@@ -73,14 +76,54 @@ func (t *turn) admit(plant event.PlantID, o event.Origin, announced *store.Epoch
 	}
 	prev, last, ok := o.Prev.Parts()
 	if !ok {
-		// A gateway without memory where one is known: a person says whether it replaces the other.
-		row.Superseded = announced == nil && len(known) > 0
-		return row, t.putEpoch(row)
+		return row, t.admitFirst(row, known)
 	}
-	if err := t.closeEpoch(epochKey{plant, o.Agent, prev}, row, last); err != nil {
+	before, err := t.epoch(epochKey{plant, o.Agent, prev})
+	if err != nil {
 		return nil, err
 	}
-	return row, t.putEpoch(row)
+	aside, err := t.aside(before)
+	if err != nil {
+		return nil, err
+	}
+	if lost := aside && !before.Superseded; !lost { // what was decided against stays closed where it is
+		if err := t.closeEpoch(epochKey{plant, o.Agent, prev}, row, last); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.putEpoch(row); err != nil || !aside {
+		return row, err
+	}
+	// What follows a gateway that was set aside is set aside with it: a restart decides nothing.
+	if err := t.supersede(epochKey{plant, o.Agent, o.Epoch}); err != nil {
+		return nil, err
+	}
+	return row, t.inherit(before, row)
+}
+
+// admitFirst stores an epoch without predecessor. Where the agent has epochs that do not follow from it, it is a gateway
+// without memory: a person says whether it replaces the other.
+func (t *turn) admitFirst(row *store.EpochRow, known []store.EpochRow) error {
+	line := map[event.Epoch]bool{row.Epoch: true}
+	for next := row.Successor; next != "" && !line[next]; {
+		line[next] = true
+		follower, err := t.epoch(epochKey{row.Plant, row.Agent, next})
+		if err != nil {
+			return err
+		}
+		if next = ""; follower != nil {
+			next = follower.Successor
+		}
+	}
+	if err := t.putEpoch(row); err != nil {
+		return err
+	}
+	for i := range known {
+		if !line[known[i].Epoch] {
+			return t.supersede(epochKey{row.Plant, row.Agent, row.Epoch})
+		}
+	}
+	return nil
 }
 
 // closeEpoch closes the predecessor of next at the stated seqs, or further where more has arrived. Of two successors the
@@ -94,26 +137,23 @@ func (t *turn) closeEpoch(k epochKey, next *store.EpochRow, last map[event.Lane]
 		prev = &store.EpochRow{Plant: k.plant, Agent: k.agent, Epoch: k.epoch, FirstSeen: t.now}
 	}
 	if loser := prev.Successor; loser != "" && loser != next.Epoch {
-		row, err := t.epoch(epochKey{k.plant, k.agent, loser})
-		if err != nil {
+		if err := t.supersede(epochKey{k.plant, k.agent, loser}); err != nil {
 			return err
-		}
-		if row != nil {
-			row.Superseded = true
-			if err := t.putEpoch(row); err != nil {
-				return err
-			}
 		}
 		t.engine.log.Error().Str("plant", string(k.plant)).Str("agent", k.agent).Str("epoch", string(next.Epoch)).
 			Str("loser", string(loser)).Str("error_code", string(problem.EpochFork)).Msg("two gateways continue one queue")
 	}
 	prev.Successor, prev.Closed = next.Epoch, true
-	if prev.Quality, err = t.closing(k, event.LaneQuality, last); err != nil {
+	quality, err := t.closing(k, event.LaneQuality, last)
+	if err != nil {
 		return err
 	}
-	if prev.Telemetry, err = t.closing(k, event.LaneTelemetry, last); err != nil {
+	telemetry, err := t.closing(k, event.LaneTelemetry, last)
+	if err != nil {
 		return err
 	}
+	// What one successor has stated stays missing, also where another one knows less.
+	prev.Quality, prev.Telemetry = max(prev.Quality, quality), max(prev.Telemetry, telemetry)
 	return t.putEpoch(prev)
 }
 
@@ -123,6 +163,13 @@ func (t *turn) closing(k epochKey, lane event.Lane, last map[event.Lane]uint64) 
 		return 0, err
 	}
 	closing := max(int64(last[lane]), covered.Max())
+	heads, err := t.tx.HeadsOf(k.plant, k.agent)
+	if err != nil {
+		return 0, err
+	}
+	for i := range heads {
+		closing = max(closing, heads[i].Last(k.epoch, lane))
+	}
 	for key, r := range t.coverage { // of this turn, not stored yet
 		if key.Plant == k.plant && key.Agent == k.agent && key.Epoch == k.epoch && key.Lane == lane {
 			closing = max(closing, r.Max())
@@ -148,7 +195,10 @@ func (t *turn) before(e *event.Event, epoch event.Epoch, seq int64) (bool, error
 		}
 		prev, _, ok := row.Prev.Parts()
 		if !ok {
-			return false, nil
+			// A gateway without memory comes behind the one that it replaced.
+			if prev, err = t.tx.EpochBefore(k.plant, k.agent, k.epoch); err != nil || prev == "" {
+				return false, err
+			}
 		}
 		if prev == e.Origin.Epoch {
 			return true, nil
@@ -165,6 +215,18 @@ func (t *turn) cover(plant event.PlantID, o event.Origin, partition int32) {
 	}
 	k := store.CoverageKey{Plant: plant, Agent: o.Agent, Epoch: o.Epoch, Lane: o.Lane, Partition: partition}
 	t.coverage[k] = t.coverage[k].Add(int64(o.Seq), int64(o.Seq))
+	if o.Lane == event.LaneQuality {
+		t.hear(plant, o.Agent)
+		t.moveEpoch(epochKey{plant, o.Agent, o.Epoch})
+	}
+}
+
+// moveEpoch has an epoch looked at, whether it is whole now.
+func (t *turn) moveEpoch(k epochKey) {
+	if t.epochsMoved == nil {
+		t.epochsMoved = map[epochKey]bool{}
+	}
+	t.epochsMoved[k] = true
 }
 
 func (t *turn) flushCoverage() error {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -26,13 +24,32 @@ type turn struct {
 	epochs   map[epochKey]*store.EpochRow
 	coverage map[store.CoverageKey]store.Ranges
 
+	// What has to be looked at before the end: lots, all lots of plants that ask, agents that may have answered, epochs that
+	// may be whole.
+	suspects    map[event.LotKey]bool
+	plantsMoved map[event.PlantID]bool
+	agents      map[agentKey]bool
+	epochsMoved map[epochKey]bool
+
+	newBarrier   int64             // that the lots of this turn ask by; 0 = none yet
+	told         map[agentKey]bool // agents whose control record is to be written
+	barrierWaits []barrierWait
+
 	wantsEffects, wantsOutbox, wantsTimers bool
+}
+
+// barrierWait is how long a plant's agent took to answer a barrier.
+type barrierWait struct {
+	plant event.PlantID
+	took  time.Duration
 }
 
 // decodedInput is an input's event, or why there is none.
 type decodedInput struct {
 	event  *event.Event
 	origin event.Origin // of the record, also where the event itself is not understood
+	head   *event.Head  // instead of an event
+	isHead bool         // also where it is not understood
 	err    error
 }
 
@@ -42,6 +59,9 @@ func decode(in *Input) decodedInput {
 		return decodedInput{event: in.Event, err: err}
 	}
 	m := &in.Message
+	if event.IsHead(*m) {
+		return decodeHead(in)
+	}
 	d := decodedInput{}
 	d.origin, _ = event.DecodeOrigin(m.Header(event.HeaderAgent), m.Header(event.HeaderEpoch), m.Header(event.HeaderPrev),
 		m.Header(event.HeaderLane), m.Header(event.HeaderSeq)) // a record without a valid origin has none
@@ -81,6 +101,9 @@ func (t *turn) take(in *Input, d decodedInput) (Result, error) {
 	if in.Event != nil && d.err != nil {
 		return Result{Outcome: Refused, Cause: problem.Wrap(problem.EventInvalid, d.err)}, nil
 	}
+	if d.isHead {
+		return t.takeHead(in, d)
+	}
 	var fork error
 	// The origin of a record that claims another plant proves nothing.
 	if d.origin.Agent != "" && problem.CodeOf(d.err) != problem.EventForeign {
@@ -94,11 +117,11 @@ func (t *turn) take(in *Input, d decodedInput) (Result, error) {
 		return t.quarantine(in, d.event, d.err)
 	}
 	spec, _ := event.Lookup(d.event.Data.Type())
-	if fork != nil && !spec.Urgent {
-		return t.quarantine(in, d.event, fork)
-	}
 	if spec.Lane == event.LaneTelemetry && in.Event == nil {
 		return Result{Outcome: Accepted}, nil // it changes no lot: its topic and the coverage keep it
+	}
+	if fork != nil && !spec.Urgent {
+		return t.quarantine(in, d.event, fork)
 	}
 	if r, known, err := t.duplicate(in, d.event); err != nil || known {
 		return r, err
@@ -210,8 +233,19 @@ func verdict(e *event.Event, err error) (state store.DeadletterState, object str
 	return store.Parked, "", problem.New(problem.EventPoison, "event %s: %w", e.ID, err)
 }
 
-// accept stores an event and what follows from it.
+// accept stores an event and what follows from it, here and for what waited for it.
 func (t *turn) accept(in *Input, e *event.Event, change quality.Change, before quality.Objects) error {
+	if err := t.record(in, e, change, before); err != nil {
+		return err
+	}
+	if err := t.own(in, e); err != nil {
+		return err
+	}
+	return t.release(change.Known)
+}
+
+// record stores an event and its change: the part of accepting it that is a fold of the inbox.
+func (t *turn) record(in *Input, e *event.Event, change quality.Change, before quality.Objects) error {
 	row := store.InboxRow{Event: e, Door: in.door(), Principal: in.Principal, Place: in.Place, Accepted: t.now}
 	if err := t.tx.PutInbox(&row); err != nil {
 		return fmt.Errorf("store event %s: %w", e.ID, err)
@@ -219,13 +253,10 @@ func (t *turn) accept(in *Input, e *event.Event, change quality.Change, before q
 	if err := t.noteOrder(e); err != nil {
 		return err
 	}
-	if err := t.follow(in, e, change, before); err != nil {
+	if err := t.addPlant(e.Data.Concerns(), e.Plant); err != nil {
 		return err
 	}
-	if err := t.own(in, e); err != nil {
-		return err
-	}
-	return t.release(change.Known)
+	return t.follow(in, e, change, before)
 }
 
 // errDatabase marks an error that is no fault of the event.
@@ -246,206 +277,16 @@ func (t *turn) decide(e *event.Event) (c quality.Change, o quality.Objects, err 
 	return c, o, err
 }
 
-func (t *turn) load(e *event.Event) (o quality.Objects, err error) {
-	o.Now = t.now
-	n := quality.Names(e)
-	if n.Lot != "" {
-		if o.Lot, err = t.tx.Lot(n.Lot); err != nil {
-			return o, err
-		}
-		if o.Open, err = t.tx.OpenHolds(n.Lot, o.Lot); err != nil {
-			return o, err
-		}
-		if o.Nonconformances, err = t.tx.NonconformancesOf(n.Lot); err != nil {
-			return o, err
-		}
-	}
-	if n.Hold != "" {
-		if o.Hold, err = t.tx.Hold(n.Hold, n.Lot); err != nil {
-			return o, err
-		}
-	}
-	if n.Nonconformance != "" {
-		if o.Nonconformance, err = t.tx.Nonconformance(n.Nonconformance); err != nil {
-			return o, err
-		}
-	}
-	if e.Causation != "" {
-		if _, _, o.CauseSeen, err = t.tx.InboxHashes(e.Causation); err != nil {
-			return o, err
-		}
-	}
-	o.Plant = t.plantOf(e, o.Lot, o.Nonconformance)
-	o.Material = t.materialOf(e)
-	return o, nil
-}
-
-func (t *turn) plantOf(e *event.Event, lot *quality.Lot, nc *quality.Nonconformance) quality.Plant {
-	id := e.Plant
-	switch {
-	case id != "":
-	case lot != nil:
-		id = lot.Plant
-	case nc != nil:
-		id = nc.Plant
-	}
-	if p, ok := t.engine.cfg.Plants[id]; ok {
-		return p
-	}
-	// A plant that the configuration does not name: with one ERP for all, that one is meant; holds must not get lost.
-	return t.engine.cfg.Plants[""]
-}
-
-func (t *turn) materialOf(e *event.Event) quality.Material {
-	d, ok := e.Data.(*event.LotCreated)
-	if !ok {
-		return quality.Material{}
-	}
-	if m, ok := t.engine.cfg.Materials[string(d.Material)]; ok {
-		return m
-	}
-	return quality.Material{InspectionRequired: true}
-}
-
-// follow stores a change: objects with their next version and one ledger entry each, effects, timers, outbox.
-func (t *turn) follow(in *Input, e *event.Event, c quality.Change, before quality.Objects) error {
-	generation := int64(0)
-	if c.Lot != nil {
-		if before.Lot != nil {
-			c.Lot.Version = before.Lot.Version
-		}
-		c.Lot.Version++
-		generation = c.Lot.Version
-		if err := t.tx.PutLot(c.Lot); err != nil {
-			return fmt.Errorf("store lot %s: %w", c.Lot.Key, err)
-		}
-		if err := t.enter(in, e, string(c.Lot.Key), c.Lot.Version, c.Lot.Key, before.Lot, c.Lot); err != nil {
-			return err
-		}
-		if err := t.markStatus(c.Lot, e.Plant); err != nil {
-			return err
-		}
-	}
-	for i := range c.Holds {
-		if err := t.putHold(in, e, &c.Holds[i]); err != nil {
-			return err
-		}
-	}
-	for i := range c.Nonconformances {
-		if err := t.putNonconformance(in, e, &c.Nonconformances[i]); err != nil {
-			return err
-		}
-	}
-	return t.followUp(e, c, generation)
-}
-
-func (t *turn) putHold(in *Input, e *event.Event, h *quality.Hold) error {
-	was, err := t.tx.Hold(h.ID, h.Lot)
-	if err != nil {
-		return err
-	}
-	if was != nil {
-		h.Version = was.Version
-	}
-	h.Version++
-	if err := t.tx.PutHold(h); err != nil {
-		return fmt.Errorf("store hold %s: %w", h.Name(), err)
-	}
-	return t.enter(in, e, h.Name(), h.Version, h.Lot, was, h)
-}
-
-func (t *turn) putNonconformance(in *Input, e *event.Event, n *quality.Nonconformance) error {
-	was, err := t.tx.Nonconformance(n.ID)
-	if err != nil {
-		return err
-	}
-	if was != nil {
-		n.Version = was.Version
-	}
-	n.Version++
-	if err := t.tx.PutNonconformance(n); err != nil {
-		return fmt.Errorf("store nonconformance %s: %w", n.ID, err)
-	}
-	return t.enter(in, e, string(n.ID), n.Version, n.Lots[0], was, n)
-}
-
-func (t *turn) followUp(e *event.Event, c quality.Change, generation int64) error {
-	for _, i := range c.Intents {
-		if err := t.want(e, i, generation); err != nil {
-			return err
-		}
-	}
-	for _, x := range c.Timers {
-		t.wantsTimers = true
-		if err := t.tx.PutTimer(x); err != nil {
-			return err
-		}
-	}
-	for _, x := range c.Cancel {
-		if err := t.tx.CancelTimer(x.Name, x.Object); err != nil {
-			return err
-		}
-	}
-	if c.Touch == nil {
-		return nil
-	}
-	return t.startTouch(&c.Holds[0])
-}
-
 // own does what an event means to the engine itself.
 func (t *turn) own(in *Input, e *event.Event) error {
 	switch d := e.Data.(type) {
 	case *event.TimerFired:
 		return t.timerFired(in, e, d)
 	case *event.ActRecorded:
-		return t.enter(in, e, "act:"+string(e.ID), 1, "", nil, d)
-	}
-	return nil
-}
-
-// want makes an effect due and announces it.
-func (t *turn) want(e *event.Event, i quality.Intent, generation int64) error {
-	t.wantsEffects = true
-	if err := t.tx.WantEffect(i, generation, e, t.now); err != nil {
-		return fmt.Errorf("want %s of %s: %w", i.Kind, i.Object, err)
-	}
-	command := i.CommandID
-	if command == "" {
-		command = quality.CommandID("w2", i.Object, "usage", generation)
-	}
-	return t.announce(TopicEffect, &event.EffectRequested{
-		MayLot: event.MayLot{Lot: i.Lot}, CommandID: event.Name(command), EffectRef: event.Name(quality.Reference(command)),
-		Kind: event.Name(i.Kind), System: event.Name(i.System), Object: i.Object, Wanted: string(i.Kind),
-	}, e, command)
-}
-
-// announce puts an event of the cloud into the outbox.
-func (t *turn) announce(topic string, data event.Data, cause *event.Event, key ...string) error {
-	ev := t.engine.own(data, key...)
-	ev.Time, ev.Recorded = t.now, t.now
-	if cause != nil {
-		ev.Causation, ev.Correlation = cause.ID, cause.Correlation
-	}
-	if err := ev.Seal(System); err != nil {
-		return fmt.Errorf("announce %s: %w", data.Type(), err)
-	}
-	t.wantsOutbox = true
-	return t.tx.PutOutbox(topic, ev.Message())
-}
-
-// markStatus says that a lot's status is to be sent to all who follow it.
-func (t *turn) markStatus(lot *quality.Lot, plant event.PlantID) error {
-	t.wantsOutbox = true
-	topics := []string{TopicLotStatus}
-	for _, p := range []event.PlantID{lot.Plant, plant} {
-		if topic := TopicLotStatus + "/" + string(p); p != "" && !slices.Contains(topics, topic) {
-			topics = append(topics, topic)
-		}
-	}
-	for _, topic := range topics {
-		if err := t.tx.MarkOutbox(topic, string(lot.Key)); err != nil {
+		if err := t.enter(in, e, "act:"+string(e.ID), 1, "", nil, d); err != nil {
 			return err
 		}
+		return t.act(in, e, d)
 	}
 	return nil
 }
@@ -487,6 +328,18 @@ func principalOf(in *Input, e *event.Event) string {
 		who = cmpOr(who, string(d.LiftedBy))
 	case *event.ActRecorded:
 		who = cmpOr(who, string(d.Principal))
+	case *event.DispositionDecided:
+		who = cmpOr(who, string(d.SignedBy))
+	case *event.DispositionRevised:
+		who = cmpOr(who, string(d.SignedBy))
+	case *event.NonconformanceContained:
+		who = cmpOr(who, string(d.By))
+	case *event.NonconformanceClosed:
+		who = cmpOr(who, string(d.By))
+	case *event.NonconformanceVoided:
+		who = cmpOr(who, string(d.By))
+	case *event.EvidenceAccepted:
+		who = cmpOr(who, string(d.By[0]))
 	}
 	if who != "" {
 		return who
@@ -512,13 +365,6 @@ const (
 	waitLimit    = 24 * time.Hour
 )
 
-// startTouch asks for all lots of a hold's scope to be looked at again.
-func (t *turn) startTouch(h *quality.Hold) error {
-	t.wantsTimers = true
-	object := fmt.Sprintf("%s#%d#", h.ID, h.Version)
-	return t.tx.PutTimer(quality.Timer{Name: timerTouch, Object: object, Due: t.now})
-}
-
 // timerFired does what a fired timer means to the engine itself, and removes it.
 func (t *turn) timerFired(in *Input, e *event.Event, d *event.TimerFired) error {
 	switch string(d.Timer) {
@@ -530,42 +376,10 @@ func (t *turn) timerFired(in *Input, e *event.Event, d *event.TimerFired) error 
 		if err := t.giveUpWaiting(d.Object); err != nil {
 			return err
 		}
-	}
-	return t.tx.DropTimer(string(d.Timer), d.Object, d.Due.Time)
-}
-
-// touch raises the version of one page of lots that a scope matches, makes their effects due, and goes on behind them.
-func (t *turn) touch(in *Input, e *event.Event, d *event.TimerFired) error {
-	id, rest, _ := strings.Cut(d.Object, "#")
-	version, after, _ := strings.Cut(rest, "#")
-	h, err := t.tx.Hold(event.ObjectID(id), "")
-	if err != nil || h == nil {
-		return err
-	}
-	lots, err := t.tx.LotsInScope(h.Scope, event.LotKey(after), touchPage)
-	if err != nil {
-		return err
-	}
-	for i := range lots {
-		if quality.Matches(h.Scope, &lots[i]) {
-			if err := t.touchLot(in, e, &lots[i]); err != nil {
-				return err
-			}
+	case timerRedrive:
+		if err := t.redriveEpochs(d); err != nil {
+			return err
 		}
 	}
-	if len(lots) < touchPage {
-		return nil
-	}
-	t.wantsTimers = true
-	next := fmt.Sprintf("%s#%s#%s", id, version, lots[len(lots)-1].Key)
-	return t.tx.PutTimer(quality.Timer{Name: timerTouch, Object: next, Due: t.now})
-}
-
-func (t *turn) touchLot(in *Input, e *event.Event, lot *quality.Lot) error {
-	open, err := t.tx.OpenHolds(lot.Key, lot)
-	if err != nil {
-		return err
-	}
-	o := quality.Objects{Now: t.now, Lot: lot, Open: open, Plant: t.plantOf(e, lot, nil)}
-	return t.follow(in, e, quality.Touched(e, o), o)
+	return t.tx.DropTimer(string(d.Timer), d.Object, d.Due.Time)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
@@ -20,7 +21,7 @@ func needReason(reason string) error {
 
 // confirm asks a person on a terminal. A script has said what it wants by calling.
 func (p *program) confirm(question string) error {
-	if p.global.yes || !terminal(p.in) {
+	if p.global.yes || !cli.IsTerminal(p.in) {
 		return nil
 	}
 	fmt.Fprintf(p.err, "%s [y/N] ", question)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,6 +57,15 @@ func (p *program) client() (*client, error) {
 	c := &client{base: strings.TrimSuffix(base, "/") + api.Base, token: token, http: &http.Client{Timeout: p.global.timeout}}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token is for this host
 	return c, nil
+}
+
+// confidential refuses an address to which passwords would go for everyone on the way to read.
+func (c *client) confidential() error {
+	u, err := url.Parse(c.base)
+	if err != nil || u.Scheme == "https" || u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback() {
+		return err
+	}
+	return problem.New(problem.Usage, "%s is neither https nor this host: passwords are not sent there", u.Host)
 }
 
 // get reads into out.
@@ -119,6 +129,15 @@ func refusal(base string, status int, body []byte) error {
 		return problem.New(problem.APIUnreachable, "%s answered with status %d and is not the API of Holdfast", base, status)
 	}
 	return &problem.Problem{Code: f.Code, Cause: f.Detail, Consequence: f.Consequence, Next: f.Next}
+}
+
+// secretClient makes a client that passwords may be given to.
+func (p *program) secretClient() (*client, error) {
+	c, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	return c, c.confidential()
 }
 
 // lotPath returns the path of a lot.

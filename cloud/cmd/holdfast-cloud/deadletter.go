@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
@@ -237,5 +238,5 @@ func (p *program) printRedriven(r *api.Redriven) error {
 	}
 	last := r.Results[len(r.Results)-1]
 	p.say("dead letter %d: %s (%s)", last.Deadletter, plain(last.Cause), last.Code)
-	return errPartial
+	return cli.ErrPartial
 }

@@ -11,13 +11,14 @@ import (
 	"strings"
 
 	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
 // edit lets a person correct the data of a record in their editor.
 func (p *program) edit(ctx context.Context, cl *client, path string) (value json.RawMessage, err error) {
 	editor, _ := p.lookupEnv("EDITOR")
-	if editor == "" || !terminal(p.in) {
+	if editor == "" || !cli.IsTerminal(p.in) {
 		return nil, problem.New(problem.Usage, "fix wants the corrected data: give --file, or set EDITOR on a terminal")
 	}
 	var d api.Deadletter

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
 
 // chain makes an export of n sealed entries, an anchor of the first that many, and the key.
@@ -78,34 +79,34 @@ func TestProgram_LedgerVerify(t *testing.T) {
 	t.Run("OK", func(t *testing.T) {
 		export, anchors, key := chain(t, 2, 2, fresh)
 		r := offline(t, export, anchors, key)
-		if r.code != exitOK || !strings.HasPrefix(r.out, "The chain is whole: 2 entries, 1 anchors") {
+		if r.code != cli.ExitOK || !strings.HasPrefix(r.out, "The chain is whole: 2 entries, 1 anchors") {
 			t.Errorf("%+v", r)
 		}
 	})
 	t.Run("OKFreshTail", func(t *testing.T) {
 		export, anchors, key := chain(t, 3, 2, fresh)
 		r := offline(t, export, anchors, key)
-		if r.code != exitOK || !strings.Contains(r.out, "1 entries since 2026-11-24 09:19:30 UTC are proven by the database alone") {
+		if r.code != cli.ExitOK || !strings.Contains(r.out, "1 entries since 2026-11-24 09:19:30 UTC are proven by the database alone") {
 			t.Errorf("%+v", r)
 		}
 	})
 	t.Run("ErrOldTail", func(t *testing.T) {
 		export, anchors, key := chain(t, 3, 2, old)
-		if r := offline(t, export, anchors, key); r.code != exitPartial || !strings.Contains(r.err, "E-7202") {
+		if r := offline(t, export, anchors, key); r.code != cli.ExitPartial || !strings.Contains(r.err, "E-7202") {
 			t.Errorf("%+v", r)
 		}
 	})
 	t.Run("ErrChanged", func(t *testing.T) {
 		export, anchors, key := chain(t, 2, 2, fresh)
 		r := offline(t, strings.Replace(export, "scratch", "nothing", 1), anchors, key)
-		if r.code != exitFailed || !strings.Contains(r.err, "place 1 was changed") || !strings.Contains(r.err, "E-7201") {
+		if r.code != cli.ExitFailed || !strings.Contains(r.err, "place 1 was changed") || !strings.Contains(r.err, "E-7201") {
 			t.Errorf("%+v", r)
 		}
 	})
 	t.Run("ErrCut", func(t *testing.T) {
 		export, anchors, key := chain(t, 2, 2, fresh)
 		r := offline(t, export[:strings.IndexByte(export, '\n')+1], anchors, key)
-		if r.code != exitFailed || !strings.Contains(r.err, "it was cut") {
+		if r.code != cli.ExitFailed || !strings.Contains(r.err, "it was cut") {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -119,14 +120,14 @@ func TestProgram_LedgerVerify(t *testing.T) {
 			"GET /anchors":                   anchors,
 		})
 		r := s.run(t, "ledger", "verify")
-		if r.code != exitOK || !strings.HasPrefix(r.out, "The chain is whole: 2 entries") || !strings.Contains(r.err, "server's own word") {
+		if r.code != cli.ExitOK || !strings.HasPrefix(r.out, "The chain is whole: 2 entries") || !strings.Contains(r.err, "server's own word") {
 			t.Errorf("%+v", r)
 		}
 	})
 	t.Run("ErrExportFails", func(t *testing.T) {
 		_, anchors, key := chain(t, 2, 2, fresh)
 		s := newStub(t, map[string]string{"GET /ledger/key": `{"key":"` + key + `","id":"k"}`, "GET /anchors": anchors})
-		if r := s.run(t, "ledger", "verify"); r.code != exitFailed || !strings.Contains(r.err, "E-8003") {
+		if r := s.run(t, "ledger", "verify"); r.code != cli.ExitFailed || !strings.Contains(r.err, "E-8003") {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -28,6 +28,7 @@ func (p *program) printLot(l *api.Lot) error {
 	if len(l.Usage) == 0 {
 		facts.add("  usage", "not read yet")
 	}
+	facts.add("  release", release(l, at))
 	facts.add("  version", fmt.Sprintf("%d, of %s", l.Version, at(l.UpdatedAt)))
 	if err := facts.print(&b); err != nil {
 		return err
@@ -39,7 +40,7 @@ func (p *program) printLot(l *api.Lot) error {
 		}
 		b.WriteString(plainKeepColour(w) + "\n")
 	}
-	for _, section := range []*table{holdTable(l, at), ncTable(l, at), effectTable(l, at), letterTable(l, at)} {
+	for _, section := range []*table{waitTable(l, at), holdTable(l, at), ncTable(l, at), effectTable(l, at), letterTable(l, at)} {
 		if len(section.rows) > 1 {
 			b.WriteString("\n")
 			if err := section.print(&b); err != nil {
@@ -49,6 +50,31 @@ func (p *program) printLot(l *api.Lot) error {
 	}
 	_, err := fmt.Fprint(p.out, b.String())
 	return err
+}
+
+func release(l *api.Lot, at func(time.Time) string) string {
+	text := dash(strings.ReplaceAll(string(l.Release), "_", " "))
+	if !l.ReleaseSince.IsZero() {
+		text += ", since " + at(l.ReleaseSince)
+	}
+	if l.ReleaseLate {
+		text += ", longer than it should be"
+	}
+	return text
+}
+
+// waitTable lists what the release waits for, in the order in which it has to be done.
+func waitTable(l *api.Lot, at func(time.Time) string) *table {
+	t := newTable("RELEASE WAITS FOR", "WHERE", "SINCE", "WHAT")
+	for i := range l.WaitsFor {
+		w := &l.WaitsFor[i]
+		where := string(w.Plant)
+		if w.Agent != "" {
+			where += "/" + w.Agent
+		}
+		t.add(string(w.Kind), dash(where), at(w.Since), plain(w.Words))
+	}
+	return t
 }
 
 func holdCount(l *api.Lot) string {

@@ -52,7 +52,7 @@ func (p *program) lotsList() *cobra.Command {
 			return p.printLots(&page)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "held, free, in_inspection, waiting or unenforced")
+	c.Flags().StringVar(&state, "state", "", "held, free, in_inspection, waiting, unenforced or asking")
 	c.Flags().StringVar(&plant, "plant", "", "only lots of this plant")
 	c.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return c
@@ -65,14 +65,15 @@ func (p *program) printLots(page *api.LotPage) error {
 	case formatLines:
 		return printLines(p.out, page.Lots)
 	}
-	t := newTable("LOT", "MATERIAL", "PLANT", "DISPOSITION", "HOLDS", "HELD SINCE", "USAGE", "MAY MOVE")
+	t := newTable("LOT", "MATERIAL", "PLANT", "DISPOSITION", "HOLDS", "HELD SINCE", "USAGE", "RELEASE", "MAY MOVE", "WAITS FOR")
 	for i := range page.Lots {
 		l := &page.Lots[i]
 		since := "-"
 		if l.Holds > 0 {
 			since = p.at(l.Zone)(l.HeldSince)
 		}
-		t.add(plain(l.Number), plain(l.Material), dash(string(l.Plant)), dash(string(l.Disposition)), strconv.Itoa(l.Holds), since, usages(l.Usage), whyNot(l))
+		t.add(plain(l.Number), plain(l.Material), dash(string(l.Plant)), dash(string(l.Disposition)), strconv.Itoa(l.Holds), since, usages(l.Usage),
+			dash(string(l.Release)), whyNot(l), waitsFor(l))
 	}
 	if err := t.print(p.out); err != nil {
 		return err
@@ -113,6 +114,18 @@ func whyNot(l *api.LotLine) string {
 		}
 	}
 	return "no: " + strings.Join(why, "; ")
+}
+
+// waitsFor says in words what has to be done first for the lot's release.
+func waitsFor(l *api.LotLine) string {
+	if len(l.WaitsFor) == 0 {
+		return "-"
+	}
+	first := plain(l.WaitsFor[0].Words)
+	if more := len(l.WaitsFor) - 1; more > 0 {
+		first += fmt.Sprintf(" (and %d more)", more)
+	}
+	return first
 }
 
 func (p *program) lotsShow() *cobra.Command {

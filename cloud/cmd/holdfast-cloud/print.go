@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
 
 // printJSON writes v for programs: indented as json, on one line as jsonl.
@@ -121,25 +122,11 @@ func dash(s string) string {
 
 // red writes text in red where stdout is a terminal that shows colour.
 func (p *program) red(s string) string {
-	if p.global.noColor || !terminal(p.out) {
+	if p.global.noColor || !cli.IsTerminal(p.out) {
 		return s
 	}
 	if v, ok := p.lookupEnv("NO_COLOR"); ok && v != "" {
 		return s
 	}
 	return "\x1b[31m" + s + "\x1b[0m"
-}
-
-// terminal tells whether v is a terminal. The null device is a character device, too.
-func terminal(v any) bool {
-	f, ok := v.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err != nil || !os.SameFile(info, null)
 }

@@ -2,28 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
-)
-
-// Exit codes.
-const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitConfig      = 3
-	exitRefused     = 4
-	exitPartial     = 5
-	exitUnreachable = 6
 )
 
 // program is what the commands see of the world.
@@ -54,11 +40,10 @@ func (p *program) main(ctx context.Context, args []string) int {
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
+	if err != nil {
+		cli.Explain(p.err, err)
 	}
-	p.explain(err)
-	return exitOf(err)
+	return cli.ExitOf(err)
 }
 
 func (p *program) root() *cobra.Command {
@@ -77,8 +62,8 @@ func (p *program) root() *cobra.Command {
 	f.BoolVarP(&p.global.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&p.global.timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return problem.New(problem.Usage, "%w", err) })
-	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.lotsCommand(), p.traceCommand(), p.deadletterCommand(),
-		p.ledgerCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.lotsCommand(), p.coverageCommand(), p.traceCommand(), p.agentsCommand(),
+		p.deadletterCommand(), p.userCommand(), p.ledgerCommand(), p.versionCommand())
 	return root
 }
 
@@ -96,44 +81,3 @@ func (p *program) checkGlobal() error {
 	}
 	return problem.New(problem.Usage, "output %q: want table, json or jsonl", p.global.output)
 }
-
-// explain tells on stderr what went wrong. The findings of a configuration stand one on a line, with their places.
-func (p *program) explain(err error) {
-	if list, ok := errors.AsType[config.Errors](err); ok {
-		fmt.Fprintln(p.err, list.Error())
-		return
-	}
-	if pr, ok := errors.AsType[*problem.Problem](err); ok {
-		fmt.Fprintln(p.err, pr.Explain())
-		return
-	}
-	fmt.Fprintln(p.err, problem.New(problem.Internal, "%w", err).Explain())
-}
-
-// exitOf returns the exit code of an error.
-func exitOf(err error) int {
-	if errors.Is(err, errPartial) {
-		return exitPartial
-	}
-	if _, ok := errors.AsType[config.Errors](err); ok {
-		return exitConfig
-	}
-	switch code := problem.CodeOf(err); {
-	case code == problem.Usage, code == problem.ReasonNeeded:
-		return exitUsage
-	case code == problem.APIUnreachable:
-		return exitUnreachable
-	case code == problem.LedgerUnanchored:
-		return exitPartial
-	case code == problem.ObjectHidden:
-		return exitFailed
-	case strings.HasPrefix(string(code), "E-1"):
-		return exitConfig
-	case strings.HasPrefix(string(code), "E-8"), code == problem.RuleRefused:
-		return exitRefused
-	}
-	return exitFailed
-}
-
-// errPartial is returned after a command that did a part of its work; what it did not do stands on stdout.
-var errPartial = errors.New("not everything was done")

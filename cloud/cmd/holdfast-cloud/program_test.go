@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
@@ -134,8 +135,14 @@ func TestProgram_Golden(t *testing.T) {
 		"GET /deadletters":         "deadletters",
 		"GET /deadletters/1":       "deadletter",
 		"GET /ledger":              "ledger",
-		"POST " + lotB + "/holds":  "hold",
-		"POST /deadletters/1/fix":  `{"id":2,"replaces":1}`,
+		"GET /agents":              "agents",
+		"GET /users":               "users",
+		"GET /coverage?lot=lot%3A1000%3AMAT-100%3AL-88500": "coverage-lot",
+		"GET /coverage?plant=p1":                           "coverage-plant",
+		"GET /lots/lot:1000:MAT-100:L-88500":               "lot-gap",
+		"GET /agents?plant=p1":                             "agents",
+		"POST " + lotB + "/holds":                          "hold",
+		"POST /deadletters/1/fix":                          `{"id":2,"replaces":1}`,
 	})
 	tests := map[string][]string{
 		"lots-list.txt":        {"lots", "list"},
@@ -153,13 +160,21 @@ func TestProgram_Golden(t *testing.T) {
 		"deadletter-list.txt":  {"deadletter", "list"},
 		"deadletter-list.json": {"deadletter", "list", "-o", "json"},
 		"deadletter-show.txt":  {"deadletter", "show", "1"},
+		"agents-list.txt":      {"agents", "list", "--plant", "p1"},
+		"agents-list.json":     {"agents", "list", "-o", "json"},
+		"user-list.txt":        {"user", "list"},
+		"user-list.jsonl":      {"user", "list", "-o", "jsonl"},
+		"coverage-lot.txt":     {"coverage", "show", "--lot", "lot:1000:MAT-100:L-88500"},
+		"coverage-plant.txt":   {"coverage", "show", "--plant", "p1"},
+		"coverage-lot.json":    {"coverage", "show", "--lot", "lot:1000:MAT-100:L-88500", "-o", "json"},
+		"lots-show-gap.txt":    {"lots", "show", "lot:1000:MAT-100:L-88500"},
 		"ledger-show.txt":      {"ledger", "show"},
 		"ledger-show.jsonl":    {"ledger", "show", "-o", "jsonl"},
 	}
 	for file, args := range tests {
 		t.Run(file, func(t *testing.T) {
 			r := s.run(t, args...)
-			if r.code != exitOK {
+			if r.code != cli.ExitOK {
 				t.Fatalf("%v exits with %d: %s", args, r.code, r.err)
 			}
 			golden(t, file, r.out)
@@ -189,6 +204,12 @@ func TestProgram_Exit(t *testing.T) {
 	if err := os.WriteFile(open, []byte(token), 0o644); err != nil { //nolint:gosec // the mode is what is tested
 		t.Fatal(err)
 	}
+	accept := func(more ...string) []string {
+		return append([]string{"coverage", "accept", "--lot", "lot:1:M:1"}, more...)
+	}
+	decide := func(more ...string) []string {
+		return append([]string{"agents", "epoch", "decide", "--plant", "p1", "--agent", "a1", "--epoch", "ff"}, more...)
+	}
 	tests := []struct {
 		name string
 		env  map[string]string
@@ -196,31 +217,51 @@ func TestProgram_Exit(t *testing.T) {
 		code int
 		says string
 	}{
-		{"OKVersion", nil, []string{"version"}, exitOK, ""},
-		{"ErrCommand", nil, []string{"lot"}, exitUsage, "E-1201"},
-		{"ErrVerb", nil, []string{"lots", "sell"}, exitUsage, "E-1201"},
-		{"ErrFlag", nil, []string{"lots", "list", "--colour"}, exitUsage, "E-1201"},
-		{"ErrOutput", nil, []string{"lots", "list", "-o", "xml"}, exitUsage, "E-1201"},
-		{"ErrArguments", nil, []string{"trace"}, exitUsage, "E-1201"},
-		{"ErrNoToken", nil, []string{"lots", "list"}, exitUsage, "--token-file"},
-		{"ErrOpenToken", map[string]string{"HOLDFAST_TOKEN_FILE": open}, []string{"lots", "list"}, exitConfig, "E-1006"},
-		{"ErrURL", env("ftp://x"), []string{"lots", "list"}, exitUsage, "E-1201"},
-		{"ErrHoldNoReason", env(s.URL), []string{"lots", "hold", "L-1"}, exitUsage, "E-8004"},
-		{"ErrLiftNoReason", env(s.URL), []string{"lots", "lift", "L-1"}, exitUsage, "E-8004"},
-		{"ErrFixNoReason", env(s.URL), []string{"deadletter", "fix", "1", "--file", "-"}, exitUsage, "E-8004"},
-		{"ErrRedriveNoReason", env(s.URL), []string{"deadletter", "redrive", "1"}, exitUsage, "E-8004"},
-		{"ErrFixNoFile", env(s.URL), []string{"deadletter", "fix", "1", "--reason", "x"}, exitUsage, "--file"},
-		{"ErrDeadletterID", env(s.URL), []string{"deadletter", "show", "../lots"}, exitUsage, "E-1201"},
-		{"ErrTwoLots", env(s.URL), []string{"lots", "show", "twice"}, exitUsage, "lot:2:M:twice"},
-		{"ErrUnknownLot", env(s.URL), []string{"lots", "show", "lot:1:M:none"}, exitFailed, "E-8003"},
-		{"ErrUnreachable", env("http://127.0.0.1:1"), []string{"lots", "list"}, exitUnreachable, "E-2301"},
-		{"ErrNotOurs", env(proxy.URL), []string{"lots", "list"}, exitUnreachable, "E-2301"},
-		{"ErrRole", env(refuse(403, problem.RoleRefused).URL), []string{"trace", "x"}, exitRefused, "E-8002"},
-		{"ErrToken", env(refuse(401, problem.TokenRefused).URL), []string{"trace", "x"}, exitRefused, "E-8001"},
-		{"ErrRule", env(refuse(409, problem.RuleRefused).URL), []string{"deadletter", "redrive", "1", "--reason", "x"}, exitRefused, "E-6201"},
-		{"ErrVerifyHalf", env(s.URL), []string{"ledger", "verify", "--export", "x"}, exitUsage, "--anchors"},
-		{"ErrConfigMissing", nil, []string{"run", "--config", "testdata/none.yaml"}, exitConfig, "testdata/none.yaml"},
-		{"ErrLogFormat", nil, []string{"run", "--log-format", "xml"}, exitUsage, "E-1201"},
+		{"OKVersion", nil, []string{"version"}, cli.ExitOK, ""},
+		{"ErrCommand", nil, []string{"lot"}, cli.ExitUsage, "E-1201"},
+		{"ErrVerb", nil, []string{"lots", "sell"}, cli.ExitUsage, "E-1201"},
+		{"ErrFlag", nil, []string{"lots", "list", "--colour"}, cli.ExitUsage, "E-1201"},
+		{"ErrOutput", nil, []string{"lots", "list", "-o", "xml"}, cli.ExitUsage, "E-1201"},
+		{"ErrArguments", nil, []string{"trace"}, cli.ExitUsage, "E-1201"},
+		{"ErrNoToken", nil, []string{"lots", "list"}, cli.ExitUsage, "--token-file"},
+		{"ErrOpenToken", map[string]string{"HOLDFAST_TOKEN_FILE": open}, []string{"lots", "list"}, cli.ExitRefused, "E-1006"},
+		{"ErrURL", env("ftp://x"), []string{"lots", "list"}, cli.ExitUsage, "E-1201"},
+		{"ErrHoldNoReason", env(s.URL), []string{"lots", "hold", "L-1"}, cli.ExitUsage, "E-8004"},
+		{"ErrLiftNoReason", env(s.URL), []string{"lots", "lift", "L-1"}, cli.ExitUsage, "E-8004"},
+		{"ErrFixNoReason", env(s.URL), []string{"deadletter", "fix", "1", "--file", "-"}, cli.ExitUsage, "E-8004"},
+		{"ErrRedriveNoReason", env(s.URL), []string{"deadletter", "redrive", "1"}, cli.ExitUsage, "E-8004"},
+		{"ErrFixNoFile", env(s.URL), []string{"deadletter", "fix", "1", "--reason", "x"}, cli.ExitUsage, "--file"},
+		{"ErrDeadletterID", env(s.URL), []string{"deadletter", "show", "../lots"}, cli.ExitUsage, "E-1201"},
+		{"ErrTwoLots", env(s.URL), []string{"lots", "show", "twice"}, cli.ExitUsage, "lot:2:M:twice"},
+		{"ErrUnknownLot", env(s.URL), []string{"lots", "show", "lot:1:M:none"}, cli.ExitFailed, "E-8003"},
+		{"ErrUnreachable", env("http://127.0.0.1:1"), []string{"lots", "list"}, cli.ExitUnreachable, "E-2301"},
+		{"ErrNotOurs", env(proxy.URL), []string{"lots", "list"}, cli.ExitUnreachable, "E-2301"},
+		{"ErrRole", env(refuse(403, problem.RoleRefused).URL), []string{"trace", "x"}, cli.ExitRefused, "E-8002"},
+		{"ErrToken", env(refuse(401, problem.TokenRefused).URL), []string{"trace", "x"}, cli.ExitRefused, "E-8001"},
+		{"ErrRule", env(refuse(409, problem.RuleRefused).URL), []string{"deadletter", "redrive", "1", "--reason", "x"}, cli.ExitRefused, "E-6201"},
+		{"ErrDecideNoReason", env(s.URL), decide("accepted"), cli.ExitUsage, "E-8004"},
+		{"ErrDecideWhat", env(s.URL), decide("perhaps", "--reason", "x"), cli.ExitUsage, "accepted or quarantined"},
+		{"ErrDecideNothing", env(s.URL), []string{"agents", "epoch", "decide", "accepted", "--reason", "x"}, cli.ExitUsage, "agents list"},
+		{"ErrDecideRole", env(refuse(403, problem.RoleRefused).URL), decide("accepted", "--reason", "x"), cli.ExitRefused, "E-8002"},
+		{"ErrAddNoPerson", env(s.URL), []string{"user", "add", "alice", "--printed-name", "Alice", "--role", "quality"}, cli.ExitUsage, "--person"},
+		{"ErrAddNoTerminal", env(s.URL), []string{"user", "add", "alice", "--printed-name", "Alice", "--person", "1", "--role", "quality"}, cli.ExitUsage, "no terminal"},
+		{"ErrAddOpenFile", env(s.URL), []string{"user", "add", "alice", "--printed-name", "Alice", "--person", "1", "--role", "quality", "--password-file", open}, cli.ExitRefused, "E-1006"},
+		{"ErrPasswordInTheClear", env("http://192.0.2.1:7490"), []string{"user", "passwd", "alice", "--old-password-file", s.tokenFile, "--password-file", s.tokenFile}, cli.ExitUsage, "neither https nor this host"},
+		{"ErrSignInTheClear", env("http://cloud.example:7490"), accept("--gap", "gap:x:1", "--signer", "a", "--reason", "x"), cli.ExitUsage, "neither https nor this host"},
+		{"ErrDisableNoReason", env(s.URL), []string{"user", "disable", "alice"}, cli.ExitUsage, "E-8004"},
+		{"ErrResetNoReason", env(s.URL), []string{"user", "passwd", "alice", "--reset"}, cli.ExitUsage, "E-8004"},
+		{"ErrPasswordIsNoArgument", env(s.URL), []string{"user", "passwd", "alice", "secret"}, cli.ExitUsage, "E-1201"},
+		{"ErrCoverageWhat", env(s.URL), []string{"coverage", "show"}, cli.ExitUsage, "--lot or --plant"},
+		{"ErrAcceptNoLot", env(s.URL), accept("--lot", "", "--gap", "gap:x:1", "--signer", "a", "--reason", "x"), cli.ExitUsage, "--lot"},
+		{"ErrAcceptNothing", env(s.URL), accept("--signer", "a", "--reason", "x"), cli.ExitUsage, "--gap"},
+		{"ErrAcceptBoth", env(s.URL), accept("--gap", "gap:x:1", "--plant", "p1", "--signer", "a", "--reason", "x"), cli.ExitUsage, "--gap"},
+		{"ErrAcceptNobody", env(s.URL), accept("--gap", "gap:x:1", "--reason", "x"), cli.ExitUsage, "--signer"},
+		{"ErrAcceptNoReason", env(s.URL), accept("--gap", "gap:x:1", "--signer", "a"), cli.ExitUsage, "E-8004"},
+		{"ErrAcceptFiles", env(s.URL), accept("--gap", "gap:x:1", "--signer", "a", "--signer", "b", "--password-file", open, "--reason", "x"), cli.ExitUsage, "in their order"},
+		{"ErrAcceptLocked", env(refuse(401, problem.UserLocked).URL), accept("--gap", "gap:x:1", "--signer", "a", "--password-file", s.tokenFile, "--reason", "x"), cli.ExitRefused, "E-8007"},
+		{"ErrVerifyHalf", env(s.URL), []string{"ledger", "verify", "--export", "x"}, cli.ExitUsage, "--anchors"},
+		{"ErrConfigMissing", nil, []string{"run", "--config", "testdata/none.yaml"}, cli.ExitConfig, "testdata/none.yaml"},
+		{"ErrLogFormat", nil, []string{"run", "--log-format", "xml"}, cli.ExitUsage, "E-1201"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -228,7 +269,7 @@ func TestProgram_Exit(t *testing.T) {
 			if r.code != test.code || !strings.Contains(r.err, test.says) {
 				t.Errorf("%v exits with %d and says %q, want %d and %q", test.args, r.code, r.err, test.code, test.says)
 			}
-			if test.code != exitOK && r.out != "" {
+			if test.code != cli.ExitOK && r.out != "" {
 				t.Errorf("%v prints %q on stdout", test.args, r.out)
 			}
 		})
@@ -240,10 +281,15 @@ func TestProgram_Acts(t *testing.T) {
 		"GET " + lotB: "lot-waiting",
 		"GET " + lotA: "lot-held",
 		"POST " + lotA + "/holds/hold:mes:900/lift": `{"id":"hold:mes:900","lot":"lot:1000:MAT-100:L-88213","kind":"quality"}`,
-		"POST /holds":                 `{"id":"hold:x","scope":{"kind":"material","value":"MAT-100"},"kind":"recall"}`,
-		"POST /deadletters/1/fix":     `{"id":2,"replaces":1}`,
-		"POST /deadletters/2/redrive": `{"results":[{"outcome":"accepted"}],"applied":1,"left":0}`,
-		"POST /deadletters/3/redrive": `{"results":[{"outcome":"accepted"},{"outcome":"parked","deadletter":4,"code":"E-6007","cause":"bad"}],"applied":1,"left":2}`,
+		"POST /users":                   "user",
+		"POST /users/alice/disable":     "user",
+		"POST /users/alice/password":    "user",
+		"POST /lots/lot:1:M:1/evidence": `{"id":"n-1","lot":"lot:1:M:1","gap":"gap:x:1","reason":"x","signatures":[{"by":"alice","printed_name":"Alice Weber","meaning":"approval","at":"2026-11-24T09:20:00Z","record_hash":"ab"}]}`,
+		"POST /holds":                   `{"id":"hold:x","scope":{"kind":"material","value":"MAT-100"},"kind":"recall"}`,
+		"POST /deadletters/1/fix":       `{"id":2,"replaces":1}`,
+		"POST /agents/p1/a1/epochs/ffeeddccbbaa99887766554433221100/decision": "agents-decided",
+		"POST /deadletters/2/redrive":                                         `{"results":[{"outcome":"accepted"}],"applied":1,"left":0}`,
+		"POST /deadletters/3/redrive":                                         `{"results":[{"outcome":"accepted"},{"outcome":"parked","deadletter":4,"code":"E-6007","cause":"bad"}],"applied":1,"left":2}`,
 	})
 	tests := []struct {
 		name, in, out, body string
@@ -251,14 +297,31 @@ func TestProgram_Acts(t *testing.T) {
 		code                int
 	}{
 		{"lift the only hold", "", "lifted: lot:1000:MAT-100:L-88213   hold hold:mes:900 (quality)\n", `{"reason":"sorted"}`,
-			[]string{"lots", "lift", "lot:1000:MAT-100:L-88213", "--reason", "sorted", "--if-version", "3"}, exitOK},
+			[]string{"lots", "lift", "lot:1000:MAT-100:L-88213", "--reason", "sorted", "--if-version", "3"}, cli.ExitOK},
 		{"hold by scope", "", "held: every lot of material MAT-100   hold hold:x (recall)\n",
 			`{"kind":"recall","reason":"recall 7","scope":{"kind":"material","value":"MAT-100","plant":"p1"}}`,
-			[]string{"lots", "hold", "--scope", "material=MAT-100", "--plant", "p1", "--kind", "recall", "--reason", "recall 7"}, exitOK},
+			[]string{"lots", "hold", "--scope", "material=MAT-100", "--plant", "p1", "--kind", "recall", "--reason", "recall 7"}, cli.ExitOK},
 		{"fix from stdin", `{"a":12345678901234567890}`, "dead letter 2 takes the place of 1; apply it with: holdfast-cloud deadletter redrive 2 --reason ...\n",
-			`{"value":{"a":12345678901234567890},"reason":"unit"}`, []string{"deadletter", "fix", "1", "--file", "-", "--reason", "unit"}, exitOK},
-		{"redrive", "", "applied 1, 0 still wait\n", `{"reason":"again"}`, []string{"deadletter", "redrive", "2", "--reason", "again"}, exitOK},
-		{"redrive in part", "", "applied 1, 2 still wait\n", `{"reason":"again"}`, []string{"deadletter", "redrive", "3", "--reason", "again"}, exitPartial},
+			`{"value":{"a":12345678901234567890},"reason":"unit"}`, []string{"deadletter", "fix", "1", "--file", "-", "--reason", "unit"}, cli.ExitOK},
+		{"redrive", "", "applied 1, 0 still wait\n", `{"reason":"again"}`, []string{"deadletter", "redrive", "2", "--reason", "again"}, cli.ExitOK},
+		{"decide about an epoch", "", "accepted: epoch ffeeddccbbaa99887766554433221100 of p1/a1   now applying\n",
+			`{"decision":"accepted","reason":"disk replaced, ticket 4711"}`, []string{"agents", "epoch", "decide", "--plant", "p1", "--agent", "a1",
+				"--epoch", "ffeeddccbbaa99887766554433221100", "accepted", "--reason", "disk replaced, ticket 4711"}, cli.ExitOK},
+		{"add a user", "", "added: alice (Alice Weber, person 4711)   roles quality, viewer   has to change the password\n",
+			`{"name":"alice","printed_name":"Alice Weber","person":"4711","roles":["quality","viewer"],"plants":["p1"],"password":"` + token + `"}`,
+			[]string{"user", "add", "alice", "--printed-name", "Alice Weber", "--person", "4711", "--role", "quality", "--role", "viewer", "--plant", "p1",
+				"--password-file", s.tokenFile}, cli.ExitOK},
+		{"change a password", "", "new password: alice (Alice Weber, person 4711)   roles quality, viewer   has to change the password\n",
+			`{"old":"` + token + `","new":"` + token + `"}`, []string{"user", "passwd", "alice", "--old-password-file", s.tokenFile, "--password-file", s.tokenFile}, cli.ExitOK},
+		{"reset a password", "", "new password: alice (Alice Weber, person 4711)   roles quality, viewer   has to change the password\n",
+			`{"new":"` + token + `","reason":"forgotten"}`, []string{"user", "passwd", "alice", "--reset", "--password-file", s.tokenFile, "--reason", "forgotten"}, cli.ExitOK},
+		{"disable a user", "", "disabled: alice (Alice Weber, person 4711)   roles quality, viewer   has to change the password\n", `{"reason":"left"}`,
+			[]string{"user", "disable", "alice", "--reason", "left"}, cli.ExitOK},
+		{"accept a gap", "", "SIGNED BY    USER   AT                       MEANING   RECORD HASH\nAlice Weber  alice  2026-11-24 09:20:00 UTC  approval  ab\n",
+			`{"gap":"gap:x:1","reason":"measured again","signers":[{"user":"alice","password":"` + token + `"},{"user":"bob","password":"` + token + `"}]}`,
+			[]string{"coverage", "accept", "--lot", "lot:1:M:1", "--gap", "gap:x:1", "--signer", "alice", "--signer", "bob", "--password-file", s.tokenFile,
+				"--password-file", s.tokenFile, "--reason", "measured again"}, cli.ExitOK},
+		{"redrive in part", "", "applied 1, 2 still wait\n", `{"reason":"again"}`, []string{"deadletter", "redrive", "3", "--reason", "again"}, cli.ExitPartial},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

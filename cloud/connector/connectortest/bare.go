@@ -85,18 +85,19 @@ func look(ctx context.Context, s connector.System, e quality.Effect) (connector.
 	return s.Read(ctx, *o)
 }
 
-// target returns the object that an effect reads and writes: the lot, or the record that carries the reference. A
-// document that is made out of a lot's stock is written on the lot's version, as long as it is not there.
+// target returns the object that an effect reads and writes: the lot or its tasks, or the record that carries the
+// reference. A document that is made out of a lot's stock is written on the lot's version, as long as it is not there.
 func target(ctx context.Context, s connector.System, e quality.Effect) (*connector.Object, error) {
-	if e.Kind == quality.LotUsageSet {
-		return &connector.Object{Kind: connector.ObjectLot, Lot: e.Lot}, nil
+	kind, byReference := connector.ObjectOf(e.Kind)
+	if !byReference {
+		return &connector.Object{Kind: kind, Lot: e.Lot}, nil
 	}
 	refs, err := s.Find(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	if len(refs) > 0 {
-		return &connector.Object{Kind: connector.ObjectRecord, ID: refs[0].ID}, nil
+		return &connector.Object{Kind: kind, ID: refs[0].ID}, nil
 	}
 	if e.Kind == quality.StockTransfer {
 		return &connector.Object{Kind: connector.ObjectLot, Lot: e.Lot}, nil

@@ -42,7 +42,7 @@ type Rig struct {
 	Refusals func() int
 
 	// Effect returns the n-th effect of a kind, counted from 1, each on an object of its own that is made ready at the
-	// target. A usage effect wants what needs the most steps.
+	// target. An effect that holds wants what needs the most steps.
 	Effect func(t *testing.T, kind quality.Kind, n int) quality.Effect
 	// Count returns how often the effect took place at the target.
 	Count func(e quality.Effect) int
@@ -124,7 +124,7 @@ func cases() []testCase {
 		{name: "K09_WrongSecretLocksNobodyOut", once: k09},
 		{name: "K10_UnknownCodeIsKept", once: k10},
 		{name: "K11_CrashBetweenWriteAndVerify", each: k11},
-		{name: "K12_HoldAgainstRelease", once: k12},
+		{name: "K12_HoldAgainstRelease", each: k12},
 		{name: "K13_TwoDispatchers", each: k13},
 		{name: "K14_ReferenceField", once: k14},
 		{name: "K15_HalfDone", once: k15},

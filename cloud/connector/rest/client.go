@@ -1,9 +1,9 @@
-// Package rest is the connector for quality management systems that speak JSON over HTTP. How one of them speaks is
-// said by a mapping file: calls, where the parts of a record stand, what its states are called and what its answers
-// mean.
+// Package rest is the connector for systems that speak JSON over HTTP: quality management, warehouses, notice services
+// and order systems. How one of them speaks is said by a mapping file: calls, where the parts of a record stand, what
+// its states are called and what its answers mean.
 //
-// A record counts as made, or as having reached a state, only by what a read shows afterwards: systems of this kind
-// answer a refused change with 2xx.
+// A record counts as made, and an object as having reached a state, only by what a read shows afterwards: systems of
+// this kind answer a refused change with 2xx.
 package rest
 
 import (
@@ -115,16 +115,28 @@ func New(cfg Config, deps Deps) (*Client, error) {
 
 // Kinds returns what the mapping has operations for.
 func (c *Client) Kinds() []quality.Kind {
-	kinds := []quality.Kind{quality.NonconformanceEnsure}
+	var kinds []quality.Kind
+	if c.mapping.Create != nil {
+		kinds = append(kinds, quality.NonconformanceEnsure)
+	}
 	if c.mapping.Update != nil {
 		kinds = append(kinds, quality.NonconformanceAdvance)
+	}
+	if c.mapping.Tasks != nil {
+		kinds = append(kinds, quality.TasksGate)
+	}
+	if c.mapping.Notices != nil {
+		kinds = append(kinds, quality.NoticeSend)
 	}
 	return kinds
 }
 
 // Caps returns what the mapping says about the system.
 func (c *Client) Caps() connector.Caps {
-	return connector.Caps{Lock: c.mapping.Lock, Uniqueness: c.mapping.Uniqueness, ReferenceLength: c.mapping.ReferenceLength}
+	return connector.Caps{
+		Lock: c.mapping.Lock, Uniqueness: c.mapping.Uniqueness, ReferenceLength: c.mapping.ReferenceLength,
+		Feed: len(c.mapping.lists()) > 0, Blind: c.mapping.Notices != nil && c.mapping.Notices.Find == nil,
+	}
 }
 
 // Reset lets log-ins be tried again after the user was refused.
@@ -149,6 +161,10 @@ func (c *Client) call(ctx context.Context, o *Operation, v values, header http.H
 		header.Set(name, value)
 	}
 	return c.http.Do(ctx, httpcall.Request{Method: o.Method, Path: path, Query: query, Header: header, Body: body}), nil
+}
+
+func notRead() connector.Result {
+	return connector.Result{Outcome: event.Conflict, Code: "not_read", Message: "the object was not read before the write"}
 }
 
 func rejected(code, message string) connector.Result {
@@ -206,12 +222,20 @@ func atPath(body any, path string) any {
 
 // Find returns the records that carry the effect's reference; for a change of state, those of the nonconformance.
 func (c *Client) Find(ctx context.Context, e quality.Effect) ([]event.Ref, error) {
-	o, v := c.mapping.Find, values{Ref: string(e.Ref), Object: e.Object, Limit: 100}
-	path, want := c.mapping.Record.Reference, string(e.Ref)
-	if e.Kind == quality.NonconformanceAdvance && c.mapping.Locate != nil {
-		o, path, want = c.mapping.Locate, c.mapping.Record.Object, e.Object
+	m := c.mapping
+	o, kind, id := m.Find, connector.ObjectRecord, m.Record.ID
+	path, want := m.Record.Reference, string(e.Ref)
+	switch {
+	case !slices.Contains(c.Kinds(), e.Kind) || e.Kind == quality.TasksGate:
+		return nil, rejected("kind", "effects of kind "+string(e.Kind)+" are not found here")
+	case e.Kind == quality.NoticeSend && m.Notices.Find == nil:
+		return nil, nil
+	case e.Kind == quality.NoticeSend:
+		o, kind, id, path = m.Notices.Find, connector.ObjectNotice, m.Notices.ID, m.Notices.Reference
+	case e.Kind == quality.NonconformanceAdvance && m.Locate != nil:
+		o, path, want = m.Locate, m.Record.Object, e.Object
 	}
-	items, _, bad := c.items(ctx, o, v)
+	items, _, bad := c.items(ctx, o, values{Ref: string(e.Ref), Object: e.Object, Limit: 100})
 	if bad != nil {
 		return nil, *bad
 	}
@@ -221,16 +245,62 @@ func (c *Client) Find(ctx context.Context, e quality.Effect) ([]event.Ref, error
 		if shown := atPath(item, path); shown != nil && text(shown) != want {
 			continue
 		}
-		if id := text(at(item, c.mapping.Record.ID)); id != "" {
-			refs = append(refs, c.ref(id, ""))
+		if id := text(at(item, id)); id != "" {
+			refs = append(refs, c.ref(kind, id, ""))
 		}
 	}
 	slices.SortFunc(refs, func(a, b event.Ref) int { return byID(a.ID, b.ID) })
 	return refs, nil
 }
 
-func (c *Client) ref(id, etag string) event.Ref {
-	return event.Ref{System: c.system, Kind: "nonconformance", ID: id, ETag: etag}
+func (c *Client) ref(kind connector.ObjectKind, id, etag string) event.Ref {
+	name := string(kind)
+	if kind == connector.ObjectRecord {
+		name = "nonconformance"
+	}
+	return event.Ref{System: c.system, Kind: name, ID: id, ETag: etag}
+}
+
+// Read returns an object: a record, decision, allocation or message by its id, tasks by their lot.
+func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, connector.Version, error) {
+	m := c.mapping
+	switch {
+	case o.Kind == connector.ObjectRecord && m.Read != nil:
+		return c.readRecord(ctx, o)
+	case o.Kind == connector.ObjectTasks && m.Tasks != nil:
+		return c.readTasks(ctx, o)
+	case o.Kind == connector.ObjectNotice && m.Notices != nil && m.Notices.Read != nil:
+		return c.readNotice(ctx, o)
+	case o.Kind == connector.ObjectDecision && m.Decisions != nil, o.Kind == connector.ObjectAllocation && m.Allocations != nil:
+		return c.readItem(ctx, o)
+	}
+	return connector.View{}, nil, rejected("object", "objects of kind "+string(o.Kind)+" do not exist here")
+}
+
+// Write makes the record or sends the message, or moves what was read towards what is wanted.
+func (c *Client) Write(ctx context.Context, e quality.Effect, v connector.Version) connector.Result {
+	if !slices.Contains(c.Kinds(), e.Kind) {
+		return rejected("kind", "effects of kind "+string(e.Kind)+" do not exist here")
+	}
+	switch e.Kind {
+	case quality.NoticeSend:
+		return c.send(ctx, e)
+	case quality.TasksGate:
+		if read, ok := v.(*lotTasks); ok && read.lot == e.Lot {
+			return c.gate(ctx, e, read)
+		}
+		return notRead()
+	}
+	if e.Record == nil {
+		return rejected("no_record", "the effect has no record")
+	}
+	if e.Kind == quality.NonconformanceEnsure {
+		return c.create(ctx, e)
+	}
+	if read, ok := v.(version); ok {
+		return c.advance(ctx, e, read)
+	}
+	return notRead()
 }
 
 // items makes a listing call.

@@ -22,7 +22,7 @@ func newRig(t *testing.T) (*rest.Client, *qms.Simulator) {
 	}
 	server := httptest.NewServer(sim.Handler)
 	t.Cleanup(server.Close)
-	return dial(t, server.URL, token, zerolog.Nop()), sim
+	return dial(t, "testdata/qms.rest.yaml", server.URL, token, zerolog.Nop()), sim
 }
 
 func TestClient_Find_DuplicatesLowestFirst(t *testing.T) {

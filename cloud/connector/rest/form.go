@@ -22,9 +22,17 @@ type values struct {
 	Source      string
 	State       string // in the system's words
 	Lots        []string
-	Since       string // RFC 3339; empty = from the beginning
-	After       string // id of the last record seen; empty = none
-	Limit       int
+
+	Lot, Scope, Material, Batch string   // key of the lot of tasks, and its parts as the master system writes them
+	Tasks                       []string // ids of the tasks to hold or to release
+
+	Order, Line, Customer, Step, Reason string // of a notice
+	PromisedAt                          string // RFC 3339; empty = no date was promised
+	Repeat                              bool   // the notice may have been sent before
+
+	Since string // RFC 3339; empty = from the beginning
+	After string // id of the last record seen; empty = none
+	Limit int
 }
 
 // form is an operation with its templates parsed.
@@ -144,10 +152,11 @@ func (f *form) try() error {
 	nasty := `a"b\c/é<&>'` + "\u2028"
 	v := values{
 		Ref: nasty, Object: nasty, ID: nasty, Title: nasty, Description: nasty, Severity: nasty, Source: nasty, State: nasty,
-		Lots: []string{nasty, nasty}, Since: nasty, After: nasty, Limit: 100,
+		Lot: nasty, Scope: nasty, Material: nasty, Batch: nasty, Order: nasty, Line: nasty, Customer: nasty, Step: nasty, Reason: nasty,
+		PromisedAt: nasty, Since: nasty, After: nasty, Limit: 100,
 	}
-	for _, lots := range [][]string{v.Lots, nil} {
-		v.Lots = lots
+	for _, list := range [][]string{{nasty, nasty}, nil} {
+		v.Lots, v.Tasks, v.Repeat = list, list, list == nil
 		_, _, body, err := f.fill(v)
 		if err != nil {
 			return err

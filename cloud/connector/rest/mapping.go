@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/connector"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -15,13 +17,15 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
-// Mapping says how one system speaks. It is read from a file of its own, strictly.
+// Mapping says how one system speaks. It is read from a file of its own, strictly. A system has records, tasks, notices,
+// decisions or allocations, one of them at least; what it does not have is left out.
 type Mapping struct {
 	Auth            string               `yaml:"auth" doc:"bearer (token_file), basic (user, password_file) or none"`
 	Headers         map[string]string    `yaml:"headers" doc:"sent with every call"`
 	Lock            connector.Lock       `yaml:"lock" doc:"how well If-Match sees a change by someone else: exact, second or none (none is sent)"`
 	Uniqueness      connector.Uniqueness `yaml:"uniqueness" doc:"what keeps a record from being made twice: none, natural_key or upsert"`
 	ReferenceLength int                  `yaml:"reference_length" doc:"longest reference that the system keeps, in characters"`
+	Overlap         time.Duration        `yaml:"overlap" doc:"how far a feed looks back behind the begin of its last sweep: as long as the system's longest transaction"`
 
 	Check   *Probe     `yaml:"check" doc:"what the preflight looks for, such as the reference among the fields"`
 	Find    *Operation `yaml:"find" doc:"list of the records with a reference"`
@@ -32,7 +36,13 @@ type Mapping struct {
 	Changes *Operation `yaml:"changes" doc:"list of the records changed since a time, in order of id"`
 
 	Record Paths `yaml:"record" doc:"where the parts of a record stand"`
-	Error  struct {
+
+	Tasks       *Tasks       `yaml:"tasks" doc:"warehouse tasks of a lot"`
+	Notices     *Notices     `yaml:"notices" doc:"messages to customer service"`
+	Decisions   *Decisions   `yaml:"decisions" doc:"feed of signed dispositions"`
+	Allocations *Allocations `yaml:"allocations" doc:"feed of what customers' order lines count on"`
+
+	Error struct {
 		Code    string `yaml:"code" doc:"path of the code in an error's body"`
 		Message string `yaml:"message" doc:"path of the text in an error's body"`
 	} `yaml:"error"`
@@ -44,7 +54,7 @@ type Mapping struct {
 // Operation is one call. Path, query and body are templates over the fields of values; in a path every value ends in
 // "| path", in a body in "| json".
 type Operation struct {
-	Method string            `yaml:"method" doc:"empty: GET, for create POST, for update PATCH"`
+	Method string            `yaml:"method" doc:"empty: GET, for what makes something POST, for update PATCH"`
 	Path   string            `yaml:"path"`
 	Query  map[string]string `yaml:"query" doc:"a parameter that comes out empty is left out"`
 	Body   string            `yaml:"body"`
@@ -93,7 +103,9 @@ const (
 
 // LoadMapping reads a mapping file. All that is wrong with it is named at once, with its place.
 func LoadMapping(path string) (*Mapping, error) {
-	m := &Mapping{Auth: authBearer, Lock: connector.LockNone, Uniqueness: connector.UniqueNone, ReferenceLength: quality.ReferenceLength}
+	m := &Mapping{
+		Auth: authBearer, Lock: connector.LockNone, Uniqueness: connector.UniqueNone, ReferenceLength: quality.ReferenceLength, Overlap: defaultOverlap,
+	}
 	doc, err := config.Load(path, m, config.Options{})
 	var findings config.Errors
 	if err != nil && !errors.As(err, &findings) {
@@ -111,19 +123,23 @@ func (m *Mapping) check(doc *config.Document) {
 	if m.ReferenceLength < quality.ReferenceLength {
 		doc.Errorf(problem.ConfigValue, "reference_length", "is %d, but our references have %d characters", m.ReferenceLength, quality.ReferenceLength)
 	}
-	for _, op := range m.operations() {
-		if *op.at != nil {
-			(*op.at).check(doc, op.name, op.method, op.list)
-		} else if op.required {
-			doc.Errorf(problem.ConfigMissing, op.name, "operation %s is missing", op.name)
+	if m.Overlap < 0 {
+		doc.Errorf(problem.ConfigValue, "overlap", "%s is negative", m.Overlap)
+	}
+	families := []interface {
+		given() bool
+		check(doc *config.Document)
+	}{records{m}, m.Tasks, m.Notices, m.Decisions, m.Allocations}
+	some := false
+	for _, f := range families {
+		if f.given() {
+			f.check(doc)
+			some = true
 		}
 	}
-	for name, path := range map[string]string{"id": m.Record.ID, "reference": m.Record.Reference, "state": m.Record.State} {
-		if path == "" {
-			doc.Errorf(problem.ConfigMissing, "record."+name, "record.%s is missing: without it nothing can be verified", name)
-		}
+	if !some {
+		doc.Errorf(problem.ConfigMissing, "", "the mapping has no operation: want records (find, read, create), tasks, notices, decisions or allocations")
 	}
-	m.checkStates(doc)
 	for i, r := range m.Outcomes {
 		at := config.Index("outcomes", i)
 		oneOf(doc, at+".outcome", string(r.Outcome), "rejected", "conflict", "retry_later", "unknown", "acknowledged")
@@ -133,27 +149,77 @@ func (m *Mapping) check(doc *config.Document) {
 	}
 }
 
-func (m *Mapping) checkStates(doc *config.Document) {
-	ours := []string{"opened", "contained", "investigating", "disposition", "closed", "voided"}
-	if len(m.States) == 0 {
-		doc.Errorf(problem.ConfigMissing, "states", "states are missing: without them no state can be verified")
+// records are the operations and paths of nonconformances and other records, at the top of the file.
+type records struct{ *Mapping }
+
+// given tells whether the mapping has anything of records.
+func (m records) given() bool {
+	return m.Find != nil || m.Locate != nil || m.Read != nil || m.Create != nil || m.Update != nil || m.Changes != nil || m.Record.ID != ""
+}
+
+func (m records) check(doc *config.Document) {
+	for _, op := range []named{
+		{"find", http.MethodGet, m.Find, true, true},
+		{"locate", http.MethodGet, m.Locate, false, true},
+		{"read", http.MethodGet, m.Read, true, false},
+		{"create", http.MethodPost, m.Create, true, false},
+		{"update", http.MethodPatch, m.Update, false, false},
+		{"changes", http.MethodGet, m.Changes, false, true},
+	} {
+		op.check(doc)
+	}
+	need(doc, "record", map[string]string{"id": m.Record.ID, "reference": m.Record.Reference, "state": m.Record.State})
+	checkWords(doc, "", "state", m.States, m.OtherStates, "opened", "contained", "investigating", "disposition", "closed", "voided")
+}
+
+// need refuses paths that are missing.
+func need(doc *config.Document, at string, paths map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(paths)) { // in a fixed order, so that findings are too
+		if paths[name] == "" {
+			doc.Errorf(problem.ConfigMissing, at+"."+name, "%s.%s is missing: without it nothing can be verified", at, name)
+		}
+	}
+}
+
+// checkWords refuses a table of words, ours to theirs, that is empty, has a word of ours that does not exist or stands
+// for two. What is the table's name without its s.
+func checkWords(doc *config.Document, at, what string, words, others map[string]string, ours ...string) {
+	table, further := what+"s", "other_"+what+"s"
+	if at != "" {
+		table, further = at+"."+table, at+"."+further
+	}
+	if len(words) == 0 {
+		doc.Errorf(problem.ConfigMissing, table, "%s are missing: without them no %s can be verified", table, what)
 	}
 	seen := map[string]string{}
-	for _, state := range ours { // in a fixed order, so that findings are too
-		theirs, ok := m.States[state]
-		if ok && seen[theirs] != "" {
-			doc.Errorf(problem.ConfigDuplicate, "states."+state, "state %q stands for %s already", theirs, seen[theirs])
+	for _, our := range ours {
+		their, ok := words[our]
+		if ok && seen[their] != "" {
+			doc.Errorf(problem.ConfigDuplicate, table+"."+our, "%s %q stands for %s already", what, their, seen[their])
 		}
 		if ok {
-			seen[theirs] = state
+			seen[their] = our
 		}
 	}
-	for state := range m.States {
-		oneOf(doc, config.Key("states", state), state, ours...)
+	for _, our := range slices.Sorted(maps.Keys(words)) {
+		oneOf(doc, config.Key(table, our), our, ours...)
 	}
-	for theirs, state := range m.OtherStates {
-		oneOf(doc, config.Key("other_states", theirs), state, ours...)
+	for _, their := range slices.Sorted(maps.Keys(others)) {
+		oneOf(doc, config.Key(further, their), others[their], ours...)
+		if our := seen[their]; our != "" && our != others[their] {
+			doc.Errorf(problem.ConfigDuplicate, config.Key(further, their), "%s %q stands for %s already", what, their, our)
+		}
 	}
+}
+
+// word returns our word for one of the system's, or "" for one that the mapping does not name.
+func word(theirs string, words, others map[string]string) string {
+	for our, their := range words {
+		if their == theirs {
+			return our
+		}
+	}
+	return others[theirs]
 }
 
 func oneOf(doc *config.Document, path, got string, all ...string) {
@@ -162,20 +228,19 @@ func oneOf(doc *config.Document, path, got string, all ...string) {
 	}
 }
 
+// named is an operation at its place in the file.
 type named struct {
 	name, method   string
-	at             **Operation
+	op             *Operation // nil = not given
 	required, list bool
 }
 
-func (m *Mapping) operations() []named {
-	return []named{
-		{"find", http.MethodGet, &m.Find, true, true},
-		{"locate", http.MethodGet, &m.Locate, false, true},
-		{"read", http.MethodGet, &m.Read, true, false},
-		{"create", http.MethodPost, &m.Create, true, false},
-		{"update", http.MethodPatch, &m.Update, false, false},
-		{"changes", http.MethodGet, &m.Changes, false, true},
+func (n named) check(doc *config.Document) {
+	switch {
+	case n.op != nil:
+		n.op.check(doc, n.name, n.method, n.list)
+	case n.required:
+		doc.Errorf(problem.ConfigMissing, n.name, "operation %s is missing", n.name)
 	}
 }
 
@@ -183,7 +248,7 @@ func (o *Operation) check(doc *config.Document, name, method string, list bool) 
 	if o.Method == "" {
 		o.Method = method
 	}
-	write := name == "create" || name == "update"
+	write := method != http.MethodGet
 	if write == (o.Method == http.MethodGet) || o.Method != strings.ToUpper(o.Method) {
 		doc.Errorf(problem.ConfigValue, name+".method", "method %q does not suit %s", o.Method, name)
 	}
@@ -209,12 +274,7 @@ func (m *Mapping) theirs(state quality.NonconformanceState) (string, bool) {
 
 // ours returns our word for a state of the system, or "" for one that the mapping does not name.
 func (m *Mapping) ours(state string) quality.NonconformanceState {
-	for our, their := range m.States {
-		if their == state {
-			return quality.NonconformanceState(our)
-		}
-	}
-	return quality.NonconformanceState(m.OtherStates[state])
+	return quality.NonconformanceState(word(state, m.States, m.OtherStates))
 }
 
 // rule returns the outcome that the mapping gives an answer, and the text that it was told by.

@@ -60,6 +60,60 @@ func TestLoadMapping_Bad(t *testing.T) {
 	}
 }
 
+func TestLoadMapping_BadFamilies(t *testing.T) {
+	for _, c := range []struct{ file, name, from, to, want string }{
+		{"wms", "no way to hold", "  hold:\n", "  held:\n", "tasks.hold is missing"},
+		{"wms", "a gate without words", "  gates: { held: closed, open: open }\n", "", "tasks.gates are missing"},
+		{"wms", "a gate that is not ours", "gates: { held: closed", "gates: { shut: closed", `"shut" is none of held, open`},
+		{"wms", "no word for held", "held: blocked, ", "", "no word for held"},
+		{"wms", "a word that means two things", "cancelled: done", "ready: done", `"ready" stands for open already`},
+		{"wms", "no path of a task's state", "  state: status\n", "", "tasks.state is missing"},
+		{"wms", "a lot in a path that is not escaped", `"/lots/{{.Lot | path}}/tasks"`, `"/lots/{{.Lot}}/tasks"`, "must end in | path"},
+		{"wms", "a gate with tasks one by one", "  gate: gate", "  each: true\n  gate: gate", "with each there is no call"},
+		{"wms", "nothing at all", "tasks:", "task:", "the mapping has no operation"},
+		{"notice", "no reference with the message", "  header: Message-ID\n", "", "carries the reference"},
+		{"notice", "a header that is none", "header: Message-ID", "header: 'Message ID'", "no name of a header"},
+		{"notice", "a look-up without a read", "  read: { path: \"/messages/{{.ID | path}}\" }\n", "", "notices.read is missing"},
+		{"notice", "a body that is no JSON", `"possible_repeat": {{.Repeat | json}}`, `"possible_repeat": `, "no JSON"},
+		{"notice", "a read to send with", "    path: /messages\n    id: id", "    path: /messages\n    method: GET\n    id: id", `method "GET" does not suit`},
+		{"qms", "a decision that is not ours", "    scrap: scrapped", "    burn: scrapped", `"burn" is none of release`},
+		{"qms", "one word for two decisions", "    scrap: scrapped", "    scrap: rejected", "stands for scrap already"},
+		{"qms", "no signature", "  signed_by: signature.name\n", "", "decisions.signed_by is missing"},
+		{"qms", "no lot", "  lot: { key: lot }\n", "", "want either key, or material and batch"},
+		{"qms", "a lot named twice", "lot: { key: lot }", "lot: { key: lot, material: m, batch: b }", "want either key, or material and batch"},
+		{"qms", "an overlap in the future", "lock: exact", "lock: exact\noverlap: -1s", "is negative"},
+		{"order", "no version", "  version: version\n", "", ""},
+		{"order", "neither version nor time", "  version: version\n", "  # ", "pass for the same"},
+		{"order", "no customer", "  customer: customer\n", "", "allocations.customer is missing"},
+		{"order", "no unit", ", unit: unit", "", "q.unit is missing"},
+	} {
+		t.Run(c.file+": "+c.name, func(t *testing.T) {
+			raw, err := os.ReadFile("testdata/" + c.file + ".rest.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(raw)
+			if !strings.Contains(text, c.from) {
+				t.Fatalf("the good mapping has no %q", c.from)
+			}
+			text = strings.Replace(text, c.from, c.to, 1)
+			if c.want == "pass for the same" {
+				text = strings.Replace(text, "  changed_at: updated_at\n", "", 1)
+			}
+			_, err = load(t, text)
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "m.yaml") {
+				t.Errorf("%v; want the file and %q", err, c.want)
+			}
+		})
+	}
+}
+
 func TestClient_Told(t *testing.T) {
 	m, err := load(t, good(t))
 	if err != nil {
@@ -93,10 +147,48 @@ func TestClient_Told(t *testing.T) {
 
 func FuzzLoadMapping(f *testing.F) {
 	f.Add(good(f))
+	for _, file := range []string{"wms", "notice", "order"} {
+		raw, err := os.ReadFile("testdata/" + file + ".rest.yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(raw))
+	}
 	f.Add("auth: bearer\ncreate: {path: /x, body: '{{range .Lots}}{{. | json}}{{end}}'}\n")
 	f.Add("create: {path: /x, body: '{{define \"a\"}}{{template \"a\" .}}{{end}}{{template \"a\" .}}'}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		_, _ = load(t, text)
+	})
+}
+
+// FuzzFeed decodes what a feed or a warehouse may show.
+func FuzzFeed(f *testing.F) {
+	read := func(file string) *Mapping {
+		m, err := LoadMapping("testdata/" + file + ".rest.yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		return m
+	}
+	qms, orders := &Client{mapping: read("qms")}, &Client{mapping: read("order")}
+	f.Add([]byte(`{"id":"DSP-1","lot":"lot::M:1","quantity":"500","unit":"kg","outcome":"accepted","revision":1,"signature":{"name":"Eve","at":"2026-11-24T08:00:00Z"}}`))
+	f.Add([]byte(`{"id":7,"lot":{},"quantity":1e9,"outcome":null,"revision":-1,"signature":[]}`))
+	f.Add([]byte(`{"id":"AL-1","lot":"lot:x","order":"SO","quantity":0,"promised_at":"never"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		item, err := decode(body)
+		if err != nil {
+			return
+		}
+		v := qms.mapping.Decisions.view(qms, item)
+		if v.Disposition.Version < 1 || v.Disposition.Decision != "" && qms.mapping.Decisions.Words[string(v.Disposition.Decision)] != v.Disposition.Raw {
+			t.Errorf("decision %+v", v.Disposition)
+		}
+		w := orders.mapping.Allocations.view(orders, item)
+		for _, lot := range []event.LotKey{v.Lot, w.Lot} {
+			if _, _, _, err := lot.Parts(); lot != "" && err != nil {
+				t.Errorf("lot %q is no lot key", lot)
+			}
+		}
 	})
 }
 

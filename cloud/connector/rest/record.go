@@ -1,10 +1,9 @@
 package rest
 
 import (
+	"cmp"
 	"context"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/connector"
 	"github.com/holdfast-mesh/holdfast/cloud/connector/httpcall"
@@ -15,23 +14,16 @@ import (
 // version is what a conditional change goes back to.
 type version struct{ id, etag string }
 
-// Read returns a record.
-func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, connector.Version, error) {
-	if o.Kind != connector.ObjectRecord || o.ID == "" {
-		return connector.View{}, nil, rejected("object", "only records with an id exist here")
-	}
-	body, a, bad := c.read(ctx, c.mapping.Read, values{ID: o.ID})
-	if bad != nil && a.Status == http.StatusNotFound && a.Err == nil {
-		return connector.View{Object: o, Ref: c.ref(o.ID, "")}, nil, nil
-	}
-	if bad != nil {
+// readRecord returns a record.
+func (c *Client) readRecord(ctx context.Context, o connector.Object) (connector.View, connector.Version, error) {
+	record, a, bad := c.one(ctx, c.mapping.Read, o, c.mapping.Record.Root, c.mapping.Record.ID)
+	switch {
+	case bad != nil:
 		return connector.View{}, nil, *bad
+	case record == nil:
+		return connector.View{Object: o, Ref: c.ref(o.Kind, o.ID, "")}, nil, nil
 	}
-	record := at(body, c.mapping.Record.Root)
 	v := c.view(record)
-	if v.ID != o.ID {
-		return connector.View{}, nil, a.Unclear("other_record", "the answer is not the record that was asked for")
-	}
 	if c.mapping.Record.ETag == "" {
 		v.Ref.ETag = a.Header.Get("ETag")
 	}
@@ -44,37 +36,15 @@ func (c *Client) view(record any) connector.View {
 	get := func(path string) string { return text(atPath(record, path)) }
 	v := connector.View{
 		Object: connector.Object{Kind: connector.ObjectRecord, ID: get(p.ID)}, Exists: true,
-		Ref: c.ref(get(p.ID), get(p.ETag)), State: get(p.State), Reached: c.mapping.ours(get(p.State)), Decision: get(p.Decision),
+		Ref: c.ref(connector.ObjectRecord, get(p.ID), get(p.ETag)), State: get(p.State), Reached: c.mapping.ours(get(p.State)), Decision: get(p.Decision),
 		Fields: map[string]string{},
 	}
 	for name, path := range p.Fields {
 		v.Fields[name] = get(path)
 	}
 	v.Fields[connector.FieldReference] = get(p.Reference)
-	for _, path := range []string{p.ChangedAt, p.CreatedAt} {
-		if t, err := time.Parse(time.RFC3339Nano, get(path)); err == nil {
-			v.ChangedAt = t.UTC()
-			break
-		}
-	}
+	v.ChangedAt = latest(get(p.ChangedAt), get(p.CreatedAt))
 	return v
-}
-
-// Write makes the record, or moves it towards the wanted state.
-func (c *Client) Write(ctx context.Context, e quality.Effect, v connector.Version) connector.Result {
-	if e.Record == nil {
-		return rejected("no_record", "the effect has no record")
-	}
-	switch e.Kind {
-	case quality.NonconformanceEnsure:
-		return c.create(ctx, e)
-	case quality.NonconformanceAdvance:
-		if read, ok := v.(version); ok && c.mapping.Update != nil {
-			return c.advance(ctx, e, read)
-		}
-		return connector.Result{Outcome: event.Conflict, Code: "not_read", Message: "the record was not read before the write"}
-	}
-	return rejected("kind", "effects of kind "+string(e.Kind)+" do not exist here")
 }
 
 func valuesOf(e quality.Effect) values {
@@ -96,7 +66,23 @@ func (c *Client) create(ctx context.Context, e quality.Effect) connector.Result 
 	if bad != nil {
 		return *bad
 	}
-	r := c.told(&a, false)
+	return c.made(&a, e.Ref, place{
+		op: c.mapping.Create, kind: connector.ObjectRecord, root: c.mapping.Record.Root, id: c.mapping.Record.ID,
+		reference: c.mapping.Record.Reference, state: c.mapping.Record.State,
+	})
+}
+
+// place says where the parts of a new record stand in the answer to the operation that made it.
+type place struct {
+	op                         *Operation
+	kind                       connector.ObjectKind
+	root, id, reference, state string
+}
+
+// made judges the answer to an operation that makes a record: it names the record, and shows the reference if it shows
+// the record at all.
+func (c *Client) made(a *httpcall.Answer, ref quality.EffectRef, p place) connector.Result {
+	r := c.told(a, false)
 	if r.Outcome != "" {
 		return r
 	}
@@ -104,23 +90,32 @@ func (c *Client) create(ctx context.Context, e quality.Effect) connector.Result 
 	if err != nil || !a.JSON() {
 		return a.Unclear("no_json", "the answer is no JSON; it may be a log-in page")
 	}
-	id := c.idOf(&a, body)
+	id := idOf(p.op, a, body)
 	if id == "" {
 		return a.Unclear("no_record", "the answer names no record")
 	}
-	record := at(body, c.mapping.Record.Root)
-	shown := atPath(record, c.mapping.Record.State) != nil
-	if got := text(atPath(record, c.mapping.Record.Reference)); got != string(e.Ref) && (shown || got != "") {
+	record := at(body, p.root)
+	shown := atPath(record, cmp.Or(p.state, p.id)) != nil
+	if got := text(atPath(record, p.reference)); got != string(ref) && (shown || got != "") {
 		r = a.As(event.Rejected, "reference_lost", "record "+id+" was made, but the system did not keep its reference; a person has to look at it")
 	}
-	r.Ref = c.ref(id, a.Header.Get("ETag"))
+	r.Ref = c.ref(p.kind, id, a.Header.Get("ETag"))
+	return r
+}
+
+// changed judges the answer to a change of what exists. Whether it took place is for a read to say.
+func (c *Client) changed(a *httpcall.Answer) connector.Result {
+	r := c.told(a, false)
+	if _, err := decode(a.Body); r.Outcome == "" && len(a.Body) > 0 && (err != nil || !a.JSON()) {
+		return a.Unclear("no_json", "the answer is no JSON; it may be a log-in page")
+	}
 	return r
 }
 
 // idOf returns the id of the record that was made: where the mapping says, else the end of its address.
-func (c *Client) idOf(a *httpcall.Answer, body any) string {
-	if path := c.mapping.Create.ID; path != "" {
-		return text(at(body, path))
+func idOf(op *Operation, a *httpcall.Answer, body any) string {
+	if op.ID != "" {
+		return text(at(body, op.ID))
 	}
 	location := strings.TrimSuffix(a.Header.Get("Location"), "/")
 	return location[strings.LastIndexByte(location, '/')+1:]
@@ -134,21 +129,15 @@ func (c *Client) advance(ctx context.Context, e quality.Effect, read version) co
 		return rejected("state", "the mapping has no word for the state "+string(e.Record.State))
 	}
 	v.ID, v.State = read.id, state
-	header := http.Header{}
-	if c.mapping.Lock != connector.LockNone {
-		if read.etag == "" {
-			return rejected("no_version", "the system gives no version of the record, so that nothing can be changed safely")
-		}
-		header.Set("If-Match", read.etag)
+	header, bad := c.ifMatch(read.etag)
+	if bad != nil {
+		return *bad
 	}
 	a, bad := c.call(ctx, c.mapping.Update, v, header)
 	if bad != nil {
 		return *bad
 	}
-	r := c.told(&a, false)
-	if _, err := decode(a.Body); r.Outcome == "" && len(a.Body) > 0 && (err != nil || !a.JSON()) {
-		return a.Unclear("no_json", "the answer is no JSON; it may be a log-in page")
-	}
-	r.Ref = c.ref(read.id, a.Header.Get("ETag"))
+	r := c.changed(&a)
+	r.Ref = c.ref(connector.ObjectRecord, read.id, a.Header.Get("ETag"))
 	return r
 }

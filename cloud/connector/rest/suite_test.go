@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/test/sim/fault"
 	"github.com/holdfast-mesh/holdfast/test/sim/qms"
+	"github.com/holdfast-mesh/holdfast/test/sim/service"
 )
 
 const token = "canary+token/7f3c=="
@@ -46,15 +47,15 @@ func TestSuite(t *testing.T) {
 	connectortest.Run(t, func(t *testing.T) *connectortest.Rig { return suiteRig(t, qms.Config{}) }, &connectortest.Bare{})
 }
 
-func dial(t *testing.T, url, secret string, log zerolog.Logger) *rest.Client {
+func dial(t *testing.T, mapping, url, secret string, log zerolog.Logger) *rest.Client {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := rest.DefaultConfig()
-	cfg.URL, cfg.Mapping, cfg.TokenFile = url, "testdata/qms.rest.yaml", config.SecretFile(file)
-	client, err := rest.New(cfg, rest.Deps{System: "qms1", Log: log})
+	cfg.URL, cfg.Mapping, cfg.TokenFile = url, config.Path(mapping), config.SecretFile(file)
+	client, err := rest.New(cfg, rest.Deps{System: "sys1", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,24 +68,39 @@ func suiteRig(t *testing.T, cfg qms.Config) *connectortest.Rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rig := serviceRig(t, "testdata/qms.rest.yaml", sim.Service)
+	rig.Effect = func(_ *testing.T, kind quality.Kind, n int) quality.Effect { return suiteEffect(sim, kind, n) }
+	rig.Count = func(e quality.Effect) int { return countEffects(sim, e) }
+	rig.Touch = func(_ *testing.T, e quality.Effect) {
+		for _, entry := range sim.Nonconformance(e.Object) {
+			sim.SetState(entry.Record, "contained")
+		}
+	}
+	rig.Unknown = func(*testing.T) connector.Object {
+		id := sim.AddRecord("nc:odd", "odd")
+		sim.SetState(id, "under appeal")
+		return connector.Object{Kind: connector.ObjectRecord, ID: id}
+	}
+	rig.Forgetful = func(t *testing.T, how string) *connectortest.Rig { return suiteRig(t, qms.Config{References: how}) }
+	rig.Exact = func(*testing.T) []connectortest.Exact { return exactRecords(sim) }
+	rig.Snapshot, rig.Restore = sim.Snapshot, sim.Restore
+	return rig
+}
+
+// serviceRig returns what the rigs of all simulated services have in common.
+func serviceRig(t *testing.T, mapping string, sim *service.Service) *connectortest.Rig {
+	t.Helper()
 	server := httptest.NewServer(sim.Handler)
 	t.Cleanup(server.Close)
 	logs := &journal{}
 	connect := func(t *testing.T, secret string) connector.System {
-		return dial(t, server.URL, secret, zerolog.New(logs))
+		return dial(t, mapping, server.URL, secret, zerolog.New(logs))
 	}
 	return &connectortest.Rig{
 		System:   connect(t, token),
 		Client:   func(t *testing.T) connector.System { return connect(t, token) },
 		Stranger: func(t *testing.T) connector.System { return connect(t, "wrong-"+token) },
 		Refusals: sim.BadTokens,
-		Effect:   func(t *testing.T, kind quality.Kind, n int) quality.Effect { return suiteEffect(sim, kind, n) },
-		Count:    func(e quality.Effect) int { return countEffects(sim, e) },
-		Touch: func(_ *testing.T, e quality.Effect) {
-			for _, entry := range sim.Nonconformance(e.Object) {
-				sim.SetState(entry.Record, "contained")
-			}
-		},
 		Break: func(f connectortest.Fault, n int, argument string) {
 			out := fault.Fault{Kind: fault.Kind(f), Times: n, RetryAfter: argument}
 			switch f {
@@ -93,15 +109,7 @@ func suiteRig(t *testing.T, cfg qms.Config) *connectortest.Rig {
 			}
 			sim.Faults.Add(out)
 		},
-		Heal: sim.Faults.Clear,
-		Unknown: func(*testing.T) connector.Object {
-			id := sim.AddRecord("nc:odd", "odd")
-			sim.SetState(id, "under appeal")
-			return connector.Object{Kind: connector.ObjectRecord, ID: id}
-		},
-		Forgetful: func(t *testing.T, how string) *connectortest.Rig { return suiteRig(t, qms.Config{References: how}) },
-		Exact:     func(*testing.T) []connectortest.Exact { return exactRecords(sim) },
-		Snapshot:  sim.Snapshot, Restore: sim.Restore,
+		Heal:    sim.Faults.Clear,
 		Secrets: []string{token},
 		Logs:    logs.String,
 	}

@@ -15,7 +15,7 @@ import (
 const maxSkew = 2 * time.Minute
 
 // Check looks at what the connector rests on: log-in and token, the reference field, the batch's flag and version, the
-// stock service, the form of material numbers, the clock.
+// stock service, the form of material numbers, the clock, and what it needs of inspection lots.
 func (c *Client) Check(ctx context.Context) ([]connector.Finding, error) {
 	var findings []connector.Finding
 	add := func(fatal bool, what, fix string) {
@@ -55,6 +55,11 @@ func (c *Client) Check(ctx context.Context) ([]connector.Finding, error) {
 		}
 		add(true, "the query that effects are found by is refused: "+bad.Message, "activate the service and give the user its rights")
 	}
+	more, bad := c.checkInspection(ctx)
+	if bad != nil {
+		return nil, *bad
+	}
+	findings = append(findings, more...)
 	if date := first.Date(); !date.IsZero() && c.now().Sub(date).Abs() > maxSkew {
 		add(false, fmt.Sprintf("the system's clock differs from ours by %s", c.now().Sub(date).Round(time.Second)), "synchronise both clocks")
 	}

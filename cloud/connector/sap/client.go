@@ -1,9 +1,16 @@
-// Package sap is the connector for SAP S/4HANA, by its OData version 2 services for batches, material stock and
-// material documents.
+// Package sap is the connector for SAP S/4HANA, by its OData version 2 services for batches, material stock, material
+// documents and inspection lots.
 //
 // A lot's usage is enforced by the batch's flag for restricted use, which takes effect for the whole batch in one
 // conditional write, and, where a lot is to be blocked, by a document that then moves what stands in restricted stock
-// to blocked stock. Each [Client.Write] makes one such step.
+// to blocked stock. What stands in inspection is freed by its inspection lot: its usage decision first, then a posting.
+// Each [Client.Write] makes one such step, and the next read shows it.
+//
+// The flag's version is exact. An inspection lot's version is the time of its last change, in whole seconds: two changes
+// in one second look like one. A usage decision is found again by reading the lot, a posting by its item text, and where
+// the system refuses one because it is there already, what the lot shows by then decides.
+//
+// Holds need no inspection lot. Where only the inspection service fails they go on, and decisions and releases wait.
 //
 // Not read: stock of special kinds (consignment, project, sales order), and units that differ from a material's base
 // unit.
@@ -36,20 +43,30 @@ type Config struct {
 	TLS          config.TLS        `yaml:"tls" doc:"own certificate authority or client certificate"`
 	LotScope     string            `yaml:"lot_scope" doc:"level at which batch numbers are unique: material or plant"`
 	MaterialForm string            `yaml:"material_form" doc:"how numeric material numbers look in the services: as_is, stripped (no leading zeros) or padded18"`
-	Rate         float64           `yaml:"rate" doc:"calls a second at the most"`
-	Burst        int               `yaml:"burst" doc:"calls that may come at once"`
+	// UsageDecisions are customizing, so there is no default.
+	UsageDecisions    map[quality.Decision]UsageDecision `yaml:"usage_decisions" doc:"codes of the usage decisions on inspection lots, by decision: release, reject and so on"`
+	InspectionOrigins []string                           `yaml:"inspection_origins" doc:"origins of the inspection lots that a disposition decides"`
+	Rate              float64                            `yaml:"rate" doc:"calls a second at the most"`
+	Burst             int                                `yaml:"burst" doc:"calls that may come at once"`
 }
 
 // DefaultConfig allows 20 calls a second: a dialog work process answers some 5 to 10, and two of them are a share that
-// no administrator minds.
+// no administrator minds. A disposition decides the inspection lots of goods receipts (01 for an order, 04 from
+// production, 05 others), of stock transfers (08) and those made by hand (89); not those of work in process (03), of
+// deliveries (10 to 12) or of audits.
 func DefaultConfig() Config {
-	return Config{LotScope: scopeMaterial, MaterialForm: formAsIs, Rate: 20, Burst: 20}
+	return Config{
+		LotScope: scopeMaterial, MaterialForm: formAsIs, InspectionOrigins: []string{"01", "04", "05", "08", "89"}, Rate: 20, Burst: 20,
+	}
 }
 
 // WithDefaults returns c with its zero values replaced by those of [DefaultConfig].
 func (c Config) WithDefaults() Config {
 	d := DefaultConfig()
 	c.LotScope, c.MaterialForm = cmp.Or(c.LotScope, d.LotScope), cmp.Or(c.MaterialForm, d.MaterialForm)
+	if len(c.InspectionOrigins) == 0 {
+		c.InspectionOrigins = d.InspectionOrigins
+	}
 	c.Rate, c.Burst = cmp.Or(c.Rate, d.Rate), cmp.Or(c.Burst, d.Burst)
 	return c
 }
@@ -91,6 +108,9 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	if cfg.MaterialForm != formAsIs && cfg.MaterialForm != formStripped && cfg.MaterialForm != formPadded {
 		return nil, fmt.Errorf("material_form %q is none of %s, %s and %s", cfg.MaterialForm, formAsIs, formStripped, formPadded)
 	}
+	if err := checkDecisions(cfg.UsageDecisions); err != nil {
+		return nil, err
+	}
 	if cfg.User != "" && cfg.PasswordFile == "" {
 		return nil, errors.New("user has no password_file")
 	}
@@ -124,16 +144,16 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	return c, nil
 }
 
-// Kinds returns the two effects on stock.
+// Kinds returns the effects on stock and on inspection lots.
 func (c *Client) Kinds() []quality.Kind {
-	return []quality.Kind{quality.LotUsageSet, quality.StockTransfer}
+	return []quality.Kind{quality.LotUsageSet, quality.StockTransfer, quality.UsageDecisionPost}
 }
 
 // Caps returns what the services can do.
 func (c *Client) Caps() connector.Caps {
 	return connector.Caps{
 		LotScope: c.cfg.LotScope, Lock: connector.LockExact, Uniqueness: connector.UniqueNone,
-		PartialHold: true, StockTypes: true, Reversal: true, ReferenceLength: quality.ReferenceLength,
+		PartialHold: true, StockTypes: true, Reversal: true, Feed: true, ReferenceLength: quality.ReferenceLength,
 	}
 }
 

@@ -46,19 +46,32 @@ func newRig(t *testing.T, cfg simulator.Config) *rig {
 	return &rig{Client: dial(t, server.URL, password), sim: sim, url: server.URL}
 }
 
-func dial(t *testing.T, url, secret string) *sap.Client {
+func dial(t *testing.T, url, secret string, change ...func(*sap.Config)) *sap.Client {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "pw")
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := sap.DefaultConfig()
-	c.URL, c.User, c.PasswordFile = url, user, config.SecretFile(file)
+	c.URL, c.User, c.PasswordFile, c.UsageDecisions = url, user, config.SecretFile(file), codes()
+	for _, f := range change {
+		f(&c)
+	}
 	client, err := sap.New(c, sap.Deps{System: "s4", Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// codes are those of the simulated system.
+func codes() map[quality.Decision]sap.UsageDecision {
+	return map[quality.Decision]sap.UsageDecision{
+		quality.Release:            {Code: "A", CodeGroup: "01", SelectedSet: "01"},
+		quality.ConditionalRelease: {Code: "AC", CodeGroup: "01", SelectedSet: "01"},
+		quality.Reject:             {Code: "R", CodeGroup: "01", SelectedSet: "01", Plant: "1010"},
+		quality.Scrap:              {Code: "R", CodeGroup: "01", SelectedSet: "01"},
+	}
 }
 
 func lotKey(t *testing.T, material, batch string) event.LotKey {
@@ -217,7 +230,8 @@ func TestClient_Write_Refuses(t *testing.T) {
 		{"a usage that cannot be set", simulator.Config{}, "07", func(e *quality.Effect) { e.Usage = event.OtherUsage }, "usage"},
 		{"no usage at all", simulator.Config{}, "07", func(e *quality.Effect) { e.Usage = "" }, "usage"},
 		{"a kind of another system", simulator.Config{}, "01", func(e *quality.Effect) { e.Kind = quality.NonconformanceEnsure }, "kind"},
-		{"freeing what needs a usage decision", simulator.Config{}, "02", func(e *quality.Effect) { e.Usage = event.Unrestricted }, "in_inspection"},
+		{"freeing past quality management", simulator.Config{QM: []string{material}}, "02", func(e *quality.Effect) { e.Usage = event.Unrestricted }, "QV/226"},
+		{"deciding where nothing is to be decided", simulator.Config{}, "01", func(e *quality.Effect) { e.Kind = quality.UsageDecisionPost }, "no_step"},
 		{"freeing what others blocked", simulator.Config{}, "07", func(e *quality.Effect) { e.Usage = event.Unrestricted }, "no_step"},
 		{"a part that is not there", simulator.Config{}, "01", part("100.001", "kg"), "stock"},
 		{"a part in another unit", simulator.Config{}, "01", part("1", "{each}"), "unit"},
@@ -327,6 +341,26 @@ func TestClient_Read_ManyPlacesInPages(t *testing.T) {
 	}
 }
 
+func TestClient_Read_WhatWasNotAskedFor(t *testing.T) {
+	sim, err := simulator.New(simulator.Config{User: user, Password: password, QM: []string{"*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.Receive(material, batch, "", "5"); err != nil {
+		t.Fatal(err)
+	}
+	read := func(under string) (connector.View, error) {
+		v, _, err := altered(t, sim, under, `"Material":"`+material, `"Material":"OTHER`).Read(t.Context(), connector.Object{Kind: connector.ObjectLot, Lot: lotKey(t, material, batch)})
+		return v, err
+	}
+	if _, err := read("API_MATERIAL_STOCK_SRV"); resultOf(t, err).Code != "not_asked_for" || resultOf(t, err).Outcome != event.RetryLater {
+		t.Errorf("stock of another batch: %v", err)
+	}
+	if v, err := read("A_InspectionLot"); err != nil || len(v.Inspections) != 1 || v.Inspections[0].ID != "unknown" {
+		t.Errorf("an inspection lot of another batch: %+v, %v; want that none could be read", v.Inspections, err)
+	}
+}
+
 func TestClient_Read_LotScope(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	_, _, err := r.Read(t.Context(), connector.Object{Kind: connector.ObjectLot, Lot: "lot:p2:M:B"})
@@ -338,10 +372,11 @@ func TestClient_Read_LotScope(t *testing.T) {
 func TestClient_Check(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	r.sim.AddBatch(material, batch, "1010", "1", "01")
+	prove(t, r.sim)
 	if found, err := r.Check(t.Context()); err != nil || len(found) != 0 {
 		t.Errorf("a system in order: %+v, %v", found, err)
 	}
-	r.sim.Faults.Add(fault.Fault{Kind: fault.Status, Status: 403, On: "read", Path: "STOCK"})
+	r.sim.Faults.Add(fault.Fault{Kind: fault.Status, Status: 403, On: "read", Path: "MATERIAL_STOCK"})
 	if found, err := r.Check(t.Context()); err != nil || len(found) != 1 || !found[0].Fatal {
 		t.Errorf("a user without rights to a service: %+v, %v", found, err)
 	}
@@ -349,6 +384,18 @@ func TestClient_Check(t *testing.T) {
 	r.sim.Faults.Add(fault.Fault{Kind: fault.Down})
 	if _, err := r.Check(t.Context()); resultOf(t, err).Outcome != event.RetryLater {
 		t.Errorf("a system that is down: %v", err)
+	}
+}
+
+// prove makes a usage decision by hand with each code.
+func prove(t *testing.T, sim *simulator.Simulator) {
+	t.Helper()
+	for _, code := range []string{"A", "AC", "R"} {
+		sim.AddBatch(material, "PROOF-"+code, "1010", "1", "02")
+		sim.PutUnderInspectionLot(material, "PROOF-"+code)
+		if err := sim.DecideByHand(material, "PROOF-"+code, code); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -374,9 +421,18 @@ func TestClient_Check_ClockAndMaterialForm(t *testing.T) {
 
 func TestNew_Err(t *testing.T) {
 	for name, change := range map[string]func(*sap.Config){
-		"no address":         func(c *sap.Config) { c.URL = "" },
-		"an unknown scope":   func(c *sap.Config) { c.LotScope = "world" },
-		"an unknown form":    func(c *sap.Config) { c.MaterialForm = "roman" },
+		"no address":       func(c *sap.Config) { c.URL = "" },
+		"an unknown scope": func(c *sap.Config) { c.LotScope = "world" },
+		"an unknown form":  func(c *sap.Config) { c.MaterialForm = "roman" },
+		"an unknown decision": func(c *sap.Config) {
+			c.UsageDecisions = map[quality.Decision]sap.UsageDecision{"free": {"A", "01", "01", ""}}
+		},
+		"half a code": func(c *sap.Config) {
+			c.UsageDecisions = map[quality.Decision]sap.UsageDecision{quality.Release: {Code: "A"}}
+		},
+		"one code for release and reject": func(c *sap.Config) {
+			c.UsageDecisions = map[quality.Decision]sap.UsageDecision{quality.Release: {"A", "01", "01", ""}, quality.Reject: {"A", "01", "02", ""}}
+		},
 		"a user, no secret":  func(c *sap.Config) { c.User = "u" },
 		"a secret not there": func(c *sap.Config) { c.PasswordFile = "nowhere" },
 		"a certificate gone": func(c *sap.Config) { c.TLS.CA = "nowhere" },

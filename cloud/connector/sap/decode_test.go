@@ -51,6 +51,58 @@ func TestAmount_UnmarshalJSON(t *testing.T) {
 	}
 }
 
+func TestLotNumber_UnmarshalJSON(t *testing.T) {
+	for text, want := range map[string]lotNumber{`"10000000001"`: "010000000001", `"010000000001"`: "010000000001", `"1"`: "000000000001", `""`: ""} {
+		var n lotNumber
+		if err := json.Unmarshal([]byte(text), &n); err != nil || n != want {
+			t.Errorf("%s: %q, %v; want %q", text, n, err, want)
+		}
+	}
+	var n lotNumber
+	if err := json.Unmarshal([]byte(`7`), &n); err == nil {
+		t.Error("a number that is no text was taken")
+	}
+}
+
+func TestSwitched_UnmarshalJSON(t *testing.T) {
+	for text, want := range map[string]switched{`"X"`: true, `"1"`: true, `""`: false, `" "`: false, `true`: true, `false`: false, `null`: false} {
+		var s switched
+		if err := json.Unmarshal([]byte(text), &s); err != nil || s != want {
+			t.Errorf("%s: %t, %v; want %t", text, s, err, want)
+		}
+	}
+	var s switched
+	if err := json.Unmarshal([]byte(`7`), &s); err == nil {
+		t.Error("a number was taken for a switch")
+	}
+}
+
+func TestInspection_Changed(t *testing.T) {
+	var i inspection
+	if err := json.Unmarshal([]byte(`{"ChangedDateTime":"/Date(1727888476000+0000)/"}`), &i.inspectionEntity); err != nil {
+		t.Fatal(err)
+	}
+	if got := i.changed(); got != "/Date(1727888476000+0000)/" {
+		t.Errorf("sent back as %s", got)
+	}
+}
+
+func FuzzReadMetadata(f *testing.F) {
+	f.Add([]byte(`<edmx:Edmx><Schema><EntityType Name="A_InspectionLotType"><Property Name="Batch"/></EntityType><EntitySet Name="A" sap:creatable="false"/></Schema></edmx:Edmx>`))
+	f.Add([]byte(`<html><body>Log on</body></html>`))
+	f.Add([]byte(`<EntityType>`))
+	f.Add([]byte(``))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := readMetadata(raw)
+		if err == nil && len(m.fields) == 0 {
+			t.Error("a description of nothing was taken")
+		}
+		if m != nil {
+			_ = m.gaps()
+		}
+	})
+}
+
 func TestFloor(t *testing.T) {
 	for text, want := range map[string]string{"0.0019": "0.001", "12": "12.000", "1234567890.123": "1234567890.123", "0": "0.000"} {
 		q, _ := new(big.Rat).SetString(text)
@@ -110,6 +162,21 @@ func TestClient_Material(t *testing.T) {
 	}
 }
 
+func TestOwner(t *testing.T) {
+	a, b := &lot{id: batchID{"000000000000012345", "", "1"}}, &lot{id: batchID{"MAT-1", "1010", "1"}}
+	for _, c := range []struct {
+		material, plant, batch string
+		want                   *lot
+	}{
+		{"000000000000012345", "1010", "1", a}, {"12345", "1020", "1", a}, {"12345", "1020", "01", nil}, {"12346", "1010", "1", nil},
+		{"MAT-1", "1010", "1", b}, {"MAT-1", "1020", "1", nil}, {"MAT-01", "1010", "1", nil}, {"", "", "1", nil},
+	} {
+		if got := owner([]*lot{a, b}, c.material, c.plant, c.batch); got != c.want {
+			t.Errorf("%s/%s/%s belongs to %v, want %v", c.material, c.plant, c.batch, got, c.want)
+		}
+	}
+}
+
 func TestBatchID_Path(t *testing.T) {
 	got := batchID{"A/1", "", "O'Neil 5%"}.path()
 	if want := batches + "(Material='A%2F1',BatchIdentifyingPlant='',Batch='O%27%27Neil%205%25')"; got != want {
@@ -122,6 +189,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"d":{"__metadata":{"etag":"W/\"'SADL-1'\""},"Material":"M","Batch":"B","MatlBatchIsInRstrcdUseStock":true,"LastChangeDateTime":"/Date(1727888476000+0000)/"}}`,
 		`{"d":{"results":[{"Plant":"1010","StorageLocation":"0001","InventoryStockType":"08","MatlWrhsStkQtyInMatlBaseUnit":"1160.000","MaterialBaseUnit":"KG"}],"__next":"/x"}}`,
 		`{"d":{"MaterialDocumentYear":"2026","MaterialDocument":"4900000001","to_MaterialDocumentItem":{"results":[{"QuantityInEntryUnit":"1.5","GoodsMovementIsCancelled":true}]}}}`,
+		`{"d":{"results":[{"InspectionLot":"10000000001","InspectionLotHasUsageDecision":false,"InspLotQtyToBePosted":"100.000","ChangedDateTime":"/Date(1727888476000+0000)/","to_InspectionLotWithStatus":{"InspLotStatusCanceled":""}}]}}`,
 		`{"error":{"code":"M7/021","message":{"lang":"en","value":"Deficit"}}}`, `{"error":{"code":"x","message":"plain"}}`, `{"d":null}`, `[]`, `<html>`, ``,
 	} {
 		f.Add(200, "application/json", []byte(seed))
@@ -142,6 +210,20 @@ func FuzzAnswer(f *testing.F) {
 			for _, s := range v.Stock {
 				if err := event.CheckDecimal(string(s.Q.Value)); err != nil && s.Q.Value != "" {
 					t.Errorf("quantity: %v", err)
+				}
+			}
+		}
+		var lots struct {
+			Results []inspectionEntity `json:"results"`
+		}
+		if bad := unwrap(&a, &lots); bad == nil {
+			l := &lot{exists: true}
+			for _, e := range lots.Results {
+				l.inspections = append(l.inspections, inspection{inspectionEntity: e})
+			}
+			for _, i := range (&Client{}).viewInspections(l) {
+				if len(i.Decisions) > 0 {
+					t.Errorf("a lot without a usage decision counts as decided: %+v", i)
 				}
 			}
 		}

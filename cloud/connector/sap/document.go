@@ -58,8 +58,12 @@ func (d *documentEntity) cancelled() bool {
 	return slices.ContainsFunc(d.Items.Results, func(i documentItem) bool { return i.Cancelled })
 }
 
-// Find returns the material documents that carry the effect's reference, the first one first.
+// Find returns the material documents that carry the effect's reference, the first one first. A usage decision carries
+// none: for it, these are the inspection lots that were decided as wanted.
 func (c *Client) Find(ctx context.Context, e quality.Effect) ([]event.Ref, error) {
+	if e.Kind == quality.UsageDecisionPost {
+		return c.findDecided(ctx, e)
+	}
 	found, _, bad := list[documentEntity](ctx, c, documents, url.Values{"$filter": {"ReferenceDocument eq " + quoted(string(e.Ref))}})
 	if bad != nil {
 		return nil, *bad

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/connector/httpcall"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
@@ -35,9 +37,30 @@ type batchEntity struct {
 	Restricted *bool  `json:"MatlBatchIsInRstrcdUseStock"`
 	Created    moment `json:"CreationDateTime"`
 	Changed    moment `json:"LastChangeDateTime"`
+
+	lotChanged time.Time // when an inspection lot of it changed last, as far as the feed has shown; zero = not that way
+}
+
+// at returns when what the batch may be used for changed last, as far as the system says.
+func (b *batchEntity) at(l *lot) time.Time {
+	at := b.Changed.Time
+	if at.IsZero() {
+		at = b.Created.Time
+	}
+	if b.lotChanged.After(at) {
+		at = b.lotChanged
+	}
+	for _, i := range l.inspections {
+		if i.Changed.After(at) {
+			at = i.Changed.Time
+		}
+	}
+	return at
 }
 
 type stockRow struct {
+	Material string `json:"Material"`
+	Batch    string `json:"Batch"`
 	Plant    string `json:"Plant"`
 	Location string `json:"StorageLocation"`
 	Type     string `json:"InventoryStockType"`
@@ -52,6 +75,10 @@ type lot struct {
 	etag       string
 	restricted bool
 	rows       []stockRow // with a quantity above zero, in order
+	// inspections are the inspection lots that a disposition of the batch concerns, in order of their numbers; unread says
+	// why they could not be read.
+	inspections []inspection
+	unread      *connector.Result
 }
 
 // Read returns a lot or a material document.
@@ -68,10 +95,7 @@ func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, 
 		return connector.View{}, nil, *bad
 	}
 	v := c.view(l, o.Lot)
-	v.ChangedAt = batch.Changed.Time
-	if v.ChangedAt.IsZero() {
-		v.ChangedAt = batch.Created.Time
-	}
+	v.ChangedAt = batch.at(l)
 	return v, l, nil
 }
 
@@ -108,24 +132,84 @@ func (c *Client) readLot(ctx context.Context, id batchID) (*lot, batchEntity, *c
 	if l.etag == "" {
 		l.etag = a.Header.Get("ETag")
 	}
-	l.rows, bad = c.readStock(ctx, id)
-	return l, b, bad
+	return l, b, c.readAround(ctx, []*lot{l})
 }
 
-func (c *Client) readStock(ctx context.Context, id batchID) ([]stockRow, *connector.Result) {
-	filter := "Material eq " + quoted(id.material) + " and Batch eq " + quoted(id.batch) + " and InventorySpecialStockType eq ''"
-	if id.plant != "" {
-		filter += " and Plant eq " + quoted(id.plant)
+// readAround adds to batches their stock and the inspection lots that they are under.
+func (c *Client) readAround(ctx context.Context, lots []*lot) *connector.Result {
+	if bad := c.readStock(ctx, lots); bad != nil {
+		return bad
 	}
-	rows, _, bad := list[stockRow](ctx, c, stockRows, url.Values{"$filter": {filter}})
+	bad := c.readInspections(ctx, lots)
+	if bad == nil {
+		return nil
+	}
+	carried, failure := unreadable(ctx, bad)
+	for _, l := range lots {
+		l.inspections, l.unread = nil, carried
+	}
+	return failure
+}
+
+// filterOf selects what belongs to any of the batches; plant is the name of the field that holds the plant.
+func filterOf(lots []*lot, plant string) string {
+	var each []string
+	for _, l := range lots {
+		one := "Material eq " + quoted(l.id.material) + " and Batch eq " + quoted(l.id.batch)
+		if l.id.plant != "" {
+			one += " and " + plant + " eq " + quoted(l.id.plant)
+		}
+		each = append(each, one)
+	}
+	if len(each) == 1 {
+		return each[0]
+	}
+	return "((" + strings.Join(each, ") or (") + "))"
+}
+
+// owner returns the lot that something belongs to, or nil. Services of one system may show a numeric material in
+// different forms.
+func owner(lots []*lot, material, plant, batch string) *lot {
+	for _, l := range lots {
+		if l.id.batch == batch && (l.id.plant == "" || l.id.plant == plant) && sameMaterial(l.id.material, material) {
+			return l
+		}
+	}
+	return nil
+}
+
+func sameMaterial(a, b string) bool {
+	numeric := strings.Trim(a+b, "0123456789") == ""
+	return a == b || numeric && strings.TrimLeft(a, "0") == strings.TrimLeft(b, "0")
+}
+
+// notAsked is the result of a list that holds what the query did not ask for. Dropping that could drop what is ours in
+// another spelling, and stock that is not seen is stock that is not held.
+func notAsked(a *httpcall.Answer, what, material, batch string) *connector.Result {
+	r := a.Unclear("not_asked_for", what+" of batch "+batch+" of material "+material+" came back, which was not asked for: is the filter ignored, or material_form wrong?")
+	return &r
+}
+
+// readStock adds to batches what stands where.
+func (c *Client) readStock(ctx context.Context, lots []*lot) *connector.Result {
+	filter := filterOf(lots, "Plant") + " and InventorySpecialStockType eq ''"
+	rows, a, bad := list[stockRow](ctx, c, stockRows, url.Values{"$filter": {filter}})
 	if bad != nil {
-		return nil, bad
+		return bad
 	}
-	rows = slices.DeleteFunc(rows, func(r stockRow) bool { return r.Quantity.Rat().Sign() <= 0 })
 	slices.SortFunc(rows, func(a, b stockRow) int {
 		return strings.Compare(a.Plant+"\x00"+a.Location+"\x00"+a.Type, b.Plant+"\x00"+b.Location+"\x00"+b.Type)
 	})
-	return rows, nil
+	for _, r := range rows {
+		l := owner(lots, r.Material, r.Plant, r.Batch)
+		if l == nil {
+			return notAsked(&a, "stock", r.Material, r.Batch)
+		}
+		if r.Quantity.Rat().Sign() > 0 {
+			l.rows = append(l.rows, r)
+		}
+	}
+	return nil
 }
 
 // has tells whether any of the lot stands in a stock type.
@@ -165,6 +249,7 @@ func (c *Client) view(l *lot, key event.LotKey) connector.View {
 	if !l.exists {
 		return v
 	}
+	v.Inspections = c.viewInspections(l)
 	v.Usage = event.Unrestricted
 	if l.restricted {
 		v.Usage = event.Restricted

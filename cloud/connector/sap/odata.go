@@ -61,7 +61,7 @@ func told(a *httpcall.Answer) connector.Result {
 	r := a.Told(in.Error.Code, in.Error.text())
 	switch {
 	case r.Outcome == event.Rejected && busy(r.Code, r.Message):
-		r.Outcome = event.RetryLater
+		r.Outcome, r.Waits = event.RetryLater, true // this object waits, the system is well
 	case r.Outcome == event.Rejected && r.Code == deficit:
 		// Someone moved the stock between our read and our write.
 		r.Outcome = event.Conflict

@@ -59,7 +59,7 @@ func suiteRig(t *testing.T, cfg simulator.Config) *connectortest.Rig {
 			t.Fatal(err)
 		}
 		c := sap.DefaultConfig()
-		c.URL, c.User, c.PasswordFile = server.URL, user, config.SecretFile(file)
+		c.URL, c.User, c.PasswordFile, c.UsageDecisions = server.URL, user, config.SecretFile(file), codes()
 		client, err := sap.New(c, sap.Deps{System: "s4", Log: zerolog.New(logs)})
 		if err != nil {
 			t.Fatal(err)
@@ -114,13 +114,21 @@ func playable(f connectortest.Fault, n int, argument string) fault.Fault {
 
 func suiteEffect(t *testing.T, sim *simulator.Simulator, kind quality.Kind, n int) quality.Effect {
 	b := fmt.Sprintf("L-%04d", n)
-	sim.AddBatch(material, b, "1010", "100", "01")
+	stock := "01"
+	if kind == quality.UsageDecisionPost {
+		stock = "02"
+	}
+	sim.AddBatch(material, b, "1010", "100", stock)
+	sim.PutUnderInspectionLot(material, b)
 	lot := lotKey(t, material, b)
 	id := quality.CommandID("hold", string(lot), string(kind), 1)
 	e := quality.Effect{CommandID: id, Ref: quality.Reference(id), Kind: kind, System: "s4", Object: string(lot), Lot: lot, Generation: 1}
-	if kind == quality.LotUsageSet {
+	switch kind {
+	case quality.LotUsageSet:
 		e.Usage = event.Blocked
-	} else {
+	case quality.UsageDecisionPost:
+		e.Decision = quality.Release
+	default:
 		e.Q = event.Quantity{Value: "12.5", Unit: "kg"}
 	}
 	return e
@@ -137,6 +145,8 @@ func countEffects(t *testing.T, sim *simulator.Simulator, e quality.Effect) int 
 		n[entry.Kind]++ // each effect has a batch of its own
 	}
 	switch {
+	case e.Kind == quality.UsageDecisionPost:
+		return n["usage_decision"]
 	case e.Kind == quality.StockTransfer:
 		return n["transfer_344"]
 	case e.Usage == event.Unrestricted:

@@ -25,6 +25,8 @@ func (c *Client) Write(ctx context.Context, e quality.Effect, v connector.Versio
 		return c.setUsage(ctx, e, l)
 	case quality.StockTransfer:
 		return c.transferPart(ctx, e, l)
+	case quality.UsageDecisionPost:
+		return c.decide(ctx, e, l)
 	}
 	return rejected("kind", "effects of kind "+string(e.Kind)+" do not exist in SAP")
 }
@@ -33,12 +35,13 @@ func rejected(code, message string) connector.Result {
 	return connector.Result{Outcome: event.Rejected, Code: code, Message: message}
 }
 
-// setUsage takes one step. The flag comes first on the way in, because it takes effect for the whole batch at once,
-// and last on the way out.
+// setUsage takes one step. The flag comes first on the way in, because it takes effect for the whole batch at once.
 func (c *Client) setUsage(ctx context.Context, e quality.Effect, l *lot) connector.Result {
 	holds := e.Usage == event.Restricted || e.Usage == event.Blocked || e.Usage == event.InInspection && l.anyFree()
 	switch {
-	case !holds && e.Usage != event.InInspection && e.Usage != event.Unrestricted:
+	case e.Usage == event.Unrestricted:
+		return c.release(ctx, e, l)
+	case !holds && e.Usage != event.InInspection:
 		return rejected("usage", "usage "+string(e.Usage)+" cannot be set")
 	case holds && !l.restricted:
 		return c.setFlag(ctx, l, true)
@@ -55,13 +58,7 @@ func (c *Client) setUsage(ctx context.Context, e quality.Effect, l *lot) connect
 			return c.post(ctx, usageText, e.Ref, l, items)
 		}
 	}
-	switch {
-	case e.Usage == event.Unrestricted && l.restricted:
-		return c.setFlag(ctx, l, false)
-	case e.Usage == event.Unrestricted && l.has(stockInspection):
-		return rejected("in_inspection", "the stock is in inspection: a usage decision is needed to free it")
-	}
-	return rejected("no_step", "nothing that is left to do here makes the batch "+string(e.Usage)+"; it shows "+l.raw())
+	return noStep(e, l)
 }
 
 // anyFree tells whether any stock is or will be free; without stock, what arrives will be.

@@ -52,6 +52,7 @@ func dialERP(t *testing.T, url, password string) *connected.Client {
 	}
 	cfg := connected.DefaultConfig()
 	cfg.URL, cfg.User, cfg.PasswordFile = url, "U", config.SecretFile(file)
+	cfg.UsageDecisions = map[quality.Decision]connected.UsageDecision{quality.Release: {Code: "A", CodeGroup: "01", SelectedSet: "01"}}
 	c, err := connected.New(cfg, connected.Deps{System: "s4"})
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,36 @@ func (e *erp) block(t *testing.T, n int) (quality.Effect, connector.Version) {
 	return effect, e.version(t, effect)
 }
 
+// inspected returns the effect that decides lot n, or with freed the one that frees it after that, and the version to
+// write on.
+func (e *erp) inspected(t *testing.T, n int, freed bool) (quality.Effect, connector.Version) {
+	t.Helper()
+	batch := fmt.Sprintf("I-%d", n)
+	e.sim.AddBatch("M-1", batch, "1010", "100", "02")
+	e.sim.PutUnderInspectionLot("M-1", batch)
+	lot, err := event.NewLotKey("", "M-1", batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := quality.CommandID("w1", string(lot), "usage_decision", 1)
+	effect := quality.Effect{CommandID: id, Ref: quality.Reference(id), Kind: quality.UsageDecisionPost, Object: string(lot), Lot: lot, Decision: quality.Release}
+	if freed {
+		if err := e.sim.DecideByHand("M-1", batch, "A"); err != nil {
+			t.Fatal(err)
+		}
+		effect.Kind, effect.Usage = quality.LotUsageSet, event.Unrestricted
+	}
+	return effect, e.version(t, effect)
+}
+
+// each runs a case for a hold, a usage decision and a posting out of inspection, each on a lot of its own.
+func (e *erp) each(t *testing.T, n int, run func(effect quality.Effect, version connector.Version)) {
+	t.Helper()
+	run(e.block(t, n))
+	run(e.inspected(t, 2*n, false))
+	run(e.inspected(t, 2*n+1, true))
+}
+
 func (e *erp) version(t *testing.T, effect quality.Effect) connector.Version {
 	t.Helper()
 	_, version, err := e.Read(t.Context(), connector.Object{Kind: connector.ObjectLot, Lot: effect.Lot})
@@ -82,7 +113,7 @@ func (e *erp) version(t *testing.T, effect quality.Effect) connector.Version {
 	return version
 }
 
-// settles fails unless the effect ends as wanted, with one flag and one document at the target.
+// settles fails unless the effect ends as wanted, with each of its steps once at the target.
 func (e *erp) settles(t *testing.T, effect quality.Effect, want event.Outcome) {
 	t.Helper()
 	s := &connectortest.Bare{}
@@ -94,8 +125,9 @@ func (e *erp) settles(t *testing.T, effect quality.Effect, want event.Outcome) {
 	for _, entry := range e.sim.Batch("M-1", batch) {
 		kinds = append(kinds, entry.Kind)
 	}
-	if got := strings.Join(kinds, " "); got != "flag_set transfer_344" {
-		t.Errorf("the book shows %q, want each effect once", got)
+	steps := map[event.UsageStatus]string{event.Blocked: "flag_set transfer_344", event.Unrestricted: "usage_decision lot_posting_VMENGE01", "": "usage_decision"}
+	if got := strings.Join(kinds, " "); got != steps[effect.Usage] {
+		t.Errorf("the book shows %q, want %q", got, steps[effect.Usage])
 	}
 }
 
@@ -118,11 +150,21 @@ func TestB071_RefusedOrTimedOut(t *testing.T) {
 	e.settles(t, effect, event.Applied) // whether the first write lands before, between or after: one effect
 }
 
+// afterwards is how an effect ends that is settled after its first write: a hold has a second step to take.
+func afterwards(effect quality.Effect, landed bool) event.Outcome {
+	if landed && effect.Usage != event.Blocked {
+		return event.AlreadyApplied
+	}
+	return event.Applied
+}
+
 func TestB072_AnswerLostAfterTheEffect(t *testing.T) {
 	e := connectERP(t)
-	effect, _ := e.block(t, 1)
-	e.sim.Faults.Add(fault.Fault{Kind: fault.LostAfter})
-	e.settles(t, effect, event.AlreadyApplied)
+	e.each(t, 1, func(effect quality.Effect, _ connector.Version) {
+		e.sim.Faults.Add(fault.Fault{Kind: fault.LostAfter})
+		e.settles(t, effect, event.AlreadyApplied)
+		e.sim.Faults.Clear()
+	})
 }
 
 func TestB073_RetryAfter(t *testing.T) {
@@ -144,24 +186,26 @@ func TestB073_RetryAfter(t *testing.T) {
 func TestB074_ServerError(t *testing.T) {
 	e := connectERP(t)
 	for n, kind := range []fault.Kind{fault.Status, fault.StatusAfter} {
-		effect, version := e.block(t, n)
-		e.sim.Faults.Add(fault.Fault{Kind: kind, Status: 500, Times: 1})
-		if r := e.Write(t.Context(), effect, version); r.Outcome != event.Unknown {
-			t.Errorf("%s 500: %v, want unknown: it is looked up", kind, r)
-		}
-		e.settles(t, effect, event.Applied)
+		e.each(t, n, func(effect quality.Effect, version connector.Version) {
+			e.sim.Faults.Add(fault.Fault{Kind: kind, Status: 500, Times: 1})
+			if r := e.Write(t.Context(), effect, version); r.Outcome != event.Unknown {
+				t.Errorf("%s 500: %v, want unknown: it is looked up", kind, r)
+			}
+			e.settles(t, effect, afterwards(effect, kind == fault.StatusAfter))
+		})
 	}
 }
 
 func TestB075_Conflict(t *testing.T) {
 	e := connectERP(t)
 	for n, kind := range []fault.Kind{fault.Status, fault.StatusAfter} { // another version; already in that state
-		effect, version := e.block(t, n)
-		e.sim.Faults.Add(fault.Fault{Kind: kind, Status: 409, Times: 1})
-		if r := e.Write(t.Context(), effect, version); r.Outcome != event.Conflict {
-			t.Errorf("%s 409: %v, want conflict: read and decided again", kind, r)
-		}
-		e.settles(t, effect, event.Applied)
+		e.each(t, n, func(effect quality.Effect, version connector.Version) {
+			e.sim.Faults.Add(fault.Fault{Kind: kind, Status: 409, Times: 1})
+			if r := e.Write(t.Context(), effect, version); r.Outcome != event.Conflict {
+				t.Errorf("%s 409: %v, want conflict: read and decided again", kind, r)
+			}
+			e.settles(t, effect, afterwards(effect, kind == fault.StatusAfter))
+		})
 	}
 }
 
@@ -193,13 +237,18 @@ func TestB077_LogInRefused(t *testing.T) {
 func TestB078_NoAnswerUnder200(t *testing.T) {
 	e := connectERP(t)
 	for n, kind := range []fault.Kind{fault.LoginPage, fault.ErrorBody, fault.Garbage, fault.Nothing} {
-		effect, version := e.block(t, n)
-		e.sim.Faults.Add(fault.Fault{Kind: kind, Times: 1})
-		r := e.Write(t.Context(), effect, version)
-		if kind != fault.Nothing && r.Outcome != event.Unknown { // an empty 204 shows only by the look afterwards
-			t.Errorf("%s: %v, want unknown", kind, r)
-		}
-		e.settles(t, effect, event.Applied)
+		e.each(t, n, func(effect quality.Effect, version connector.Version) {
+			e.sim.Faults.Add(fault.Fault{Kind: kind, Times: 1})
+			r := e.Write(t.Context(), effect, version)
+			want := event.Unknown
+			if effect.Usage == event.Blocked && kind == fault.Nothing { // an empty 204 shows only by the look afterwards
+				want = ""
+			}
+			if r.Outcome != want {
+				t.Errorf("%s: %v, want %q", kind, r, want)
+			}
+			e.settles(t, effect, event.Applied)
+		})
 	}
 }
 

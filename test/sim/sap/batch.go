@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/test/sim/book"
 )
 
@@ -49,7 +50,7 @@ func (s *Simulator) serveBatch(w http.ResponseWriter, r *http.Request, t target)
 // find answers 404 and returns nil for a batch that is not there.
 func (s *Simulator) find(w http.ResponseWriter, t target) *batch {
 	k := batchKey{t.key["Material"], t.key["Batch"]}
-	if t.key["BatchIdentifyingPlant"] == "" {
+	if t.key["BatchIdentifyingPlant"] == s.cfg.BatchPlant {
 		s.arrive(k)
 		if b := s.data.batches[k]; b != nil {
 			return b
@@ -62,15 +63,15 @@ func (s *Simulator) find(w http.ResponseWriter, t target) *batch {
 // arrive makes an unknown batch where the configuration says so.
 func (s *Simulator) arrive(k batchKey) {
 	if s.cfg.AutoCreate && s.data.batches[k] == nil && k.material != "" && k.batch != "" {
-		s.add(k, s.cfg.Plant, s.cfg.Quantity, "01")
+		s.receive(k, s.cfg.Plant, s.cfg.Quantity)
 	}
 }
 
 func (s *Simulator) showBatch(b *batch) map[string]any {
-	uri := fmt.Sprintf("%sAPI_BATCH_SRV/Batch(Material='%s',BatchIdentifyingPlant='',Batch='%s')", Root, quote(b.material), quote(b.batch))
+	uri := fmt.Sprintf("%sAPI_BATCH_SRV/Batch(Material='%s',BatchIdentifyingPlant='%s',Batch='%s')", Root, quote(b.material), s.cfg.BatchPlant, quote(b.batch))
 	return map[string]any{
 		"__metadata": map[string]string{"id": uri, "uri": uri, "type": "API_BATCH_SRV.BatchType", "etag": b.etag},
-		"Material":   b.material, "BatchIdentifyingPlant": "", "Batch": b.batch,
+		"Material":   b.material, "BatchIdentifyingPlant": s.cfg.BatchPlant, "Batch": b.batch,
 		"BatchIsMarkedForDeletion": false, "MatlBatchIsInRstrcdUseStock": b.restricted,
 		"Supplier": "", "BatchBySupplier": "", "MatlBatchAvailabilityDate": nil,
 		"ManufactureDate": dateTime(b.created.Truncate(24 * time.Hour)), "ShelfLifeExpirationDate": nil,
@@ -129,12 +130,13 @@ func (s *Simulator) patchBatch(w http.ResponseWriter, r *http.Request, b *batch)
 		refuse(w, http.StatusBadRequest, "/IWBEP/CM_MGW_RT/022", "Property is invalid or cannot be changed")
 		return
 	}
-	s.setFlag(b, flag)
+	s.setFlag(b, flag, "")
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// setFlag changes the flag and moves what is free to restricted use, or back, by a document of the system's own.
-func (s *Simulator) setFlag(b *batch, restricted bool) {
+// setFlag changes the flag and moves what is free to restricted use, or back, by a document of the system's own. By says
+// who did it; empty = the API.
+func (s *Simulator) setFlag(b *batch, restricted bool, by string) {
 	if b == nil || b.restricted == restricted {
 		return
 	}
@@ -147,7 +149,7 @@ func (s *Simulator) setFlag(b *batch, restricted bool) {
 	if !s.cfg.NoBatchStatus {
 		moved = s.shift(b.batchKey, from, to, movement)
 	}
-	s.enter(b.batchKey, book.Entry{Kind: kind, Quantity: decimal(moved)})
+	s.enter(b.batchKey, book.Entry{Kind: kind, Reference: by, Quantity: decimal(moved)})
 }
 
 // shift moves all of a batch between two stock types and returns how much that was.
@@ -174,8 +176,33 @@ func (s *Simulator) shift(k batchKey, from, to, movement string) *big.Rat {
 // enter completes an entry of the book for a batch.
 func (s *Simulator) enter(k batchKey, e book.Entry) {
 	e.At, e.Key, e.Material, e.Batch = s.cfg.Now(), k.material+"/"+k.batch, k.material, k.batch
-	e.FreeAfter = s.sum(k, "01").Sign() > 0
+	e.FreeAfter, e.Detail = s.sum(k, "01").Sign() > 0, string(s.usage(k))
+	if s.pending != nil {
+		s.pending = append(s.pending, e)
+		return
+	}
 	s.book.Add(e)
+}
+
+// usage returns what the batch may be used for, as far as its least restricted quantity may be.
+func (s *Simulator) usage(k batchKey) event.UsageStatus {
+	restricted := s.data.batches[k] != nil && s.data.batches[k].restricted
+	for _, x := range []struct {
+		kind  string
+		usage event.UsageStatus
+	}{{"01", event.Unrestricted}, {"02", event.InInspection}, {"08", event.Restricted}, {"07", event.Blocked}} {
+		switch {
+		case s.sum(k, x.kind).Sign() <= 0:
+		case restricted && x.usage == event.InInspection:
+			return event.Restricted
+		default:
+			return x.usage
+		}
+	}
+	if restricted {
+		return event.Restricted
+	}
+	return event.Unrestricted
 }
 
 // nextETag returns a version of the form that the services use: a time stamp and a hash, below the second.

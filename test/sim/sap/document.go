@@ -80,10 +80,11 @@ func (s *Simulator) serveDocument(w http.ResponseWriter, r *http.Request, t targ
 		}
 		refuse(w, http.StatusNotFound, "/IWBEP/CM_MGW_RT/020", "Resource not found for segment 'A_MaterialDocumentHeaderType'")
 	case t.set == "A_MaterialDocumentItem" && t.key == nil && read:
-		rows, k := []map[string]any{}, wantedBatch(r)
+		rows := []map[string]any{}
+		wanted, some := wantedBatches(r)
 		for _, d := range s.data.documents {
 			for i, it := range d.items {
-				if k == (batchKey{}) || it.batchKey == k {
+				if !some || slices.Contains(wanted, it.batchKey) {
 					rows = append(rows, s.showItem(d, i))
 				}
 			}
@@ -236,6 +237,9 @@ func (s *Simulator) commit(d *document) (code string, err error) {
 	}
 	s.file(d)
 	for _, it := range d.items {
+		if it.movement == "101" && s.managed(it.material) {
+			s.inspect(it.batchKey, it.plant, originReceipt, it.quantity)
+		}
 		s.enter(it.batchKey, book.Entry{Kind: "transfer_" + it.movement, Record: d.number, Reference: d.reference, Quantity: decimal(it.quantity)})
 	}
 	return "", nil
@@ -246,7 +250,7 @@ func (s *Simulator) post(it item) (string, error) {
 	if !ok {
 		return "M7/003", fmt.Errorf("movement type %s cannot be posted here", it.movement)
 	}
-	if s.data.lots[it.batchKey] && bypassesInspection(it.movement) {
+	if bypassesInspection(it.movement) && s.underInspection(it.batchKey) {
 		return "QV/226", fmt.Errorf("change the inspection stock of material %s in the inspection lot", it.material)
 	}
 	free := "01"
@@ -258,6 +262,9 @@ func (s *Simulator) post(it item) (string, error) {
 			kind = free
 		}
 		return stockKey{it.batchKey, it.plant, it.location, kind}
+	}
+	if it.movement == "101" && s.managed(it.material) {
+		to = "02" // a goods receipt, under an inspection lot
 	}
 	if from != "" {
 		have := s.data.stock[it.batchKey][place(from)]

@@ -44,6 +44,28 @@ func (f *filter) wanted(name string) string {
 	return ""
 }
 
+// batches returns the batches that a filter names; ok is false if it lets others through, too.
+func (f *filter) batches() (keys []batchKey, ok bool) {
+	if f == nil {
+		return nil, false
+	}
+	if k := (batchKey{f.wanted("Material"), f.wanted("Batch")}); k.material != "" && k.batch != "" {
+		return []batchKey{k}, true
+	}
+	switch f.op {
+	case "or":
+		left, a := f.left.batches()
+		right, b := f.right.batches()
+		return append(left, right...), a && b
+	case "and":
+		if keys, ok = f.left.batches(); ok {
+			return keys, true
+		}
+		return f.right.batches()
+	}
+	return nil, false
+}
+
 func (f *filter) matches(row map[string]any) bool {
 	switch f.op {
 	case "":
@@ -72,6 +94,15 @@ func (f *filter) matches(row map[string]any) bool {
 // compare orders two values of one type; a missing one equals only another missing one, and stands before all others.
 func compare(a, b any) (int, bool) {
 	a, b = plain(a), plain(b)
+	// A number that is shown without its leading zeros is compared with them, whichever form the caller knows.
+	x, numberA := a.(nonNegative)
+	y, numberB := b.(nonNegative)
+	if text, ok := b.(string); ok && numberA {
+		y, numberB = nonNegative(text), true
+	}
+	if numberA && numberB {
+		return strings.Compare(padded(string(x)), padded(string(y))), true
+	}
 	switch x := a.(type) {
 	case nil:
 		if b == nil {

@@ -9,6 +9,7 @@ func FuzzFilter(f *testing.F) {
 		if parsed, err := parseFilter(text); err == nil {
 			parsed.matches(map[string]any{"Material": "M-1", "Batch": nil})
 			parsed.wanted("Material")
+			parsed.batches()
 		}
 	})
 }

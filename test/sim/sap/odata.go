@@ -36,10 +36,11 @@ func (d dateTimeOffset) MarshalJSON() ([]byte, error) {
 // target is what a path names: an entity set or function, with a key or without.
 type target struct {
 	service, set string
-	key          map[string]string // nil = the whole set
+	key          map[string]string // nil = the whole set; a key without a name stands under ""
+	nav          string            // what is looked at from there; empty = the entity itself
 }
 
-// parseTarget reads Set or Set(Name='value',...), still escaped as it came.
+// parseTarget reads Set, Set(Name='value',...) or Set('value'), with a link behind it or not, still escaped as it came.
 func parseTarget(resource string) (target, error) {
 	text, err := url.PathUnescape(strings.TrimSuffix(resource, "/"))
 	if err != nil {
@@ -53,6 +54,9 @@ func parseTarget(resource string) (target, error) {
 	t.key = map[string]string{}
 	for {
 		name, after, ok := strings.Cut(rest, "='")
+		if single, found := strings.CutPrefix(rest, "'"); found && len(t.key) == 0 {
+			name, after, ok = "", single, true
+		}
 		if !ok {
 			return target{}, fmt.Errorf("malformed key of %s", set)
 		}
@@ -61,7 +65,8 @@ func parseTarget(resource string) (target, error) {
 			return target{}, fmt.Errorf("malformed key of %s", set)
 		}
 		t.key[name] = value
-		if after == ")" {
+		if tail, closed := strings.CutPrefix(after, ")"); closed && (tail == "" || tail[0] == '/') {
+			t.nav = strings.TrimPrefix(tail, "/")
 			return t, nil
 		}
 		if after[0] != ',' {
@@ -91,6 +96,21 @@ func cutString(text string) (value, after string, ok bool) {
 
 func quote(text string) string { return url.PathEscape(strings.ReplaceAll(text, "'", "''")) }
 
+// parseTime reads a time as callers write it: /Date(ms+0000)/, /Date(ms)/ or ISO text.
+func parseTime(text string) (time.Time, error) {
+	if inner, ok := strings.CutPrefix(text, "/Date("); ok {
+		inner, _, _ = strings.Cut(strings.TrimSuffix(inner, ")/"), "+")
+		ms, err := strconv.ParseInt(inner, 10, 64)
+		return time.UnixMilli(ms), err
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time", text)
+}
+
 func trimQuotes(text string) string { return strings.TrimSuffix(strings.TrimPrefix(text, "'"), "'") }
 
 // answer writes an entity or a list in the envelope of version 2.
@@ -119,9 +139,11 @@ func (s *Simulator) list(w http.ResponseWriter, r *http.Request, rows []map[stri
 		refuse(w, http.StatusBadRequest, "/IWBEP/CM_MGW_RT/176", err.Error())
 		return
 	}
-	if s.cfg.References == "missing" && strings.Contains(q.Get("$filter"), "ReferenceDocument") {
-		refuse(w, http.StatusBadRequest, "/IWBEP/CM_MGW_RT/022", "Property ReferenceDocument not found in type A_MaterialDocumentHeaderType")
-		return
+	for _, name := range []string{"ReferenceDocument", "MaterialDocumentItemText"} {
+		if s.cfg.References == "missing" && strings.Contains(q.Get("$filter"), name) {
+			refuse(w, http.StatusBadRequest, "/IWBEP/CM_MGW_RT/022", "Property "+name+" not found")
+			return
+		}
 	}
 	rows = slices.DeleteFunc(rows, func(row map[string]any) bool { return !f.matches(row) })
 	order(rows, q.Get("$orderby"))

@@ -35,10 +35,22 @@ type Config struct {
 	Quantity   string // empty = 100
 	Unit       string // empty = KG
 
-	// References says what happens to ReferenceDocument: kept (empty), dropped (taken and lost), missing (no such field).
+	// References says what happens to what an effect is found by (ReferenceDocument, the item text of a lot's posting, the
+	// code of a usage decision): kept (empty), dropped (taken and lost), missing (no such field).
 	References string
 	// PageSize is the most rows that an answer has before it points to the next page; 0 = 500.
 	PageSize int
+	// BatchPlant is the plant that names batches in a system whose batch numbers are unique per plant; empty = they are
+	// unique per material. Such a system here has this one plant.
+	BatchPlant string
+	// QM lists the materials under quality management; * = all. Goods receipts of them go into inspection stock, each under
+	// an inspection lot of its own, and that stock moves only by the lot.
+	QM []string
+	// Codes are those of usage decisions; nil = [DefaultCodes].
+	Codes []Code
+	// Signatures and Documentation say what usage decisions on new inspection lots need, so that only a person makes them.
+	Signatures, Documentation bool
+
 	// NoBatchStatus leaves batch status management off: the flag is kept and moves no stock.
 	NoBatchStatus bool
 
@@ -64,15 +76,17 @@ type Simulator struct {
 	bad      int // bad log-ins so far
 	fetches  int // tokens handed out
 	serial   int // of sessions and ETags
+	// pending holds the entries of a changeset until it is whole; nil = there is none.
+	pending []book.Entry
 }
 
 // state is what a backup holds.
 type state struct {
-	batches   map[batchKey]*batch
-	stock     map[batchKey]map[stockKey]*big.Rat
-	documents []*document
-	units     map[string]string // by material
-	lots      map[batchKey]bool // under an inspection lot
+	batches     map[batchKey]*batch
+	stock       map[batchKey]map[stockKey]*big.Rat
+	documents   []*document
+	units       map[string]string // by material
+	inspections []*inspection     // in order of their numbers
 }
 
 // New returns a simulator with nothing in it. Its error is that of the book's file.
@@ -88,6 +102,9 @@ func New(cfg Config) (*Simulator, error) {
 	fill(&cfg.Unit, "KG")
 	if cfg.PageSize == 0 {
 		cfg.PageSize = 500
+	}
+	if cfg.Codes == nil {
+		cfg.Codes = DefaultCodes()
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -105,7 +122,7 @@ func New(cfg Config) (*Simulator, error) {
 func newState() state {
 	return state{
 		batches: map[batchKey]*batch{}, stock: map[batchKey]map[stockKey]*big.Rat{},
-		units: map[string]string{}, lots: map[batchKey]bool{},
+		units: map[string]string{},
 	}
 }
 
@@ -115,6 +132,7 @@ func (s *Simulator) routes() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(append([]book.Entry{}, s.Book()...))
 	})
+	mux.HandleFunc("POST /hand", s.serveHand)
 	mux.Handle("POST /control", s.Faults.Control(map[string]func(){
 		"snapshot": s.Snapshot, "restore": s.Restore, "forget": s.ForgetSessions,
 	}))
@@ -159,7 +177,7 @@ func (s *Simulator) add(k batchKey, plant, quantity, stockType string) {
 func (s *Simulator) SetFlag(material, batch string, restricted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setFlag(s.data.batches[batchKey{material, batch}], restricted)
+	s.setFlag(s.data.batches[batchKey{material, batch}], restricted, "")
 }
 
 // Restricted tells whether the batch's flag is set.
@@ -177,11 +195,17 @@ func (s *Simulator) Stock(material, batch, stockType string) string {
 	return decimal(s.sum(batchKey{material, batch}, stockType))
 }
 
-// PutUnderInspectionLot makes the stock of a batch one that moves only through its inspection lot.
+// PutUnderInspectionLot makes an inspection lot for what stands in inspection stock, one for each plant: it moves only by
+// its lot from now on.
 func (s *Simulator) PutUnderInspectionLot(material, batch string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.data.lots[batchKey{material, batch}] = true
+	k := batchKey{material, batch}
+	for _, at := range s.places(k) {
+		if q := s.data.stock[k][at]; at.kind == "02" && q.Sign() > 0 {
+			s.inspect(k, at.plant, originReceipt, q)
+		}
+	}
 }
 
 // Snapshot keeps the present state for [Simulator.Restore].
@@ -216,8 +240,8 @@ func (d state) clone() state {
 	for k, u := range d.units {
 		c.units[k] = u
 	}
-	for k, l := range d.lots {
-		c.lots[k] = l
+	for _, l := range d.inspections {
+		c.inspections = append(c.inspections, l.clone())
 	}
 	for _, doc := range d.documents {
 		copied := *doc
@@ -249,8 +273,21 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	service, resource, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), Root), "/")
-	if resource == "" {
+	if resource == "$batch" {
+		s.serveMultipart(w, r, service)
+		return
+	}
+	s.route(w, r, service, resource)
+}
+
+// route hands a request over to its service.
+func (s *Simulator) route(w http.ResponseWriter, r *http.Request, service, resource string) {
+	switch {
+	case resource == "":
 		answer(w, http.StatusOK, map[string]any{"EntitySets": []string{}})
+		return
+	case resource == "$metadata" && service == inspectionService:
+		s.serveMetadata(w, r)
 		return
 	}
 	t, err := parseTarget(resource)
@@ -266,6 +303,10 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 		s.serveStock(w, r, t)
 	case "API_MATERIAL_DOCUMENT_SRV":
 		s.serveDocument(w, r, t)
+	case inspectionService:
+		s.serveInspection(w, r, t)
+	case "API_PRODUCT_SRV":
+		s.serveMaster(w, r, t)
 	default:
 		refuse(w, http.StatusForbidden, "/IWFND/MED/170", "No service found for namespace '', name '"+service+"', version '0001'")
 	}

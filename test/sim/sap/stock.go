@@ -56,9 +56,11 @@ func (s *Simulator) serveStock(w http.ResponseWriter, r *http.Request, t target)
 		return
 	}
 	var keys []stockKey
-	if k := wantedBatch(r); k != (batchKey{}) {
-		s.arrive(k)
-		keys = s.places(k)
+	if wanted, ok := wantedBatches(r); ok {
+		for _, k := range wanted {
+			s.arrive(k)
+			keys = append(keys, s.places(k)...)
+		}
 	} else {
 		for k := range s.data.stock {
 			keys = append(keys, s.places(k)...)
@@ -74,13 +76,13 @@ func (s *Simulator) serveStock(w http.ResponseWriter, r *http.Request, t target)
 	s.list(w, r, rows)
 }
 
-// wantedBatch returns the one batch that a request's filter names, or none.
-func wantedBatch(r *http.Request) batchKey {
+// wantedBatches returns the batches that a request's filter names; ok is false if it lets others through, too.
+func wantedBatches(r *http.Request) (keys []batchKey, ok bool) {
 	f, err := parseFilter(r.URL.Query().Get("$filter"))
-	if err != nil || f.wanted("Material") == "" || f.wanted("Batch") == "" {
-		return batchKey{}
+	if err != nil {
+		return nil, false
 	}
-	return batchKey{f.wanted("Material"), f.wanted("Batch")}
+	return f.batches()
 }
 
 func (s *Simulator) showStock(at stockKey) map[string]any {

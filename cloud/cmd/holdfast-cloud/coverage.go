@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
+)
+
+func (p *program) coverageCommand() *cobra.Command {
+	c := &cobra.Command{Use: "coverage", Short: "what is not known of a lot or a plant, and keeps a release", RunE: needVerb}
+	c.AddCommand(p.coverageShow(), p.coverageAccept())
+	return c
+}
+
+func (p *program) coverageShow() *cobra.Command {
+	var lot, plant string
+	c := &cobra.Command{
+		Use: "show --lot LOT | --plant PLANT", Short: "show open gaps and missing answers", Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if (lot == "") == (plant == "") {
+				return problem.New(problem.Usage, "show wants either --lot or --plant")
+			}
+			cl, err := p.client()
+			if err != nil {
+				return err
+			}
+			query := url.Values{}
+			if plant != "" {
+				query.Set("plant", plant)
+			} else {
+				key, err := cl.resolve(c.Context(), lot)
+				if err != nil {
+					return err
+				}
+				query.Set("lot", string(key))
+			}
+			var cov api.Coverage
+			if err := cl.get(c.Context(), "/coverage", query, &cov); err != nil {
+				return err
+			}
+			return p.printCoverage(&cov)
+		},
+	}
+	c.Flags().StringVar(&lot, "lot", "", "what the release of this lot waits for")
+	c.Flags().StringVar(&plant, "plant", "", "what is open at this plant")
+	return c
+}
+
+func (p *program) printCoverage(c *api.Coverage) error {
+	if p.global.output != formatTable {
+		return p.printJSON(c)
+	}
+	at := p.at(c.Zone)
+	var b strings.Builder
+	b.WriteString(coverageTitle(c) + "\n")
+	gaps := newTable("GAP", "KIND", "WHERE", "FROM", "TO", "WHAT")
+	for i := range c.Gaps {
+		g := &c.Gaps[i]
+		where := string(g.Plant)
+		if g.Equipment != "" {
+			where += "/" + plain(string(g.Equipment))
+		} else if g.Agent != "" {
+			where += ", agent " + g.Agent
+		}
+		gaps.add(plain(string(g.ID)), string(g.Kind), where, at(g.From), at(g.To), plain(g.Words))
+	}
+	answers := newTable("AGENT", "ANSWERED", "STATED", "STATE")
+	for i := range c.Answers {
+		a := &c.Answers[i]
+		answers.add(string(a.Plant)+"/"+a.Agent, strconv.FormatInt(a.Answered, 10), at(a.HeadAt), answerState(a))
+	}
+	accepted := newTable("ACCEPTED", "BY", "WHEN", "REASON")
+	for i := range c.Accepted {
+		a := &c.Accepted[i]
+		what := string(a.Gap)
+		if a.Gap == "" {
+			what = fmt.Sprintf("barrier %d of %s/%s", a.Barrier, a.Plant, a.Agent)
+		}
+		names := make([]string, len(a.Signatures))
+		for j, s := range a.Signatures {
+			names[j] = plain(string(s.PrintedName)) + " (" + plain(string(s.By)) + ")"
+		}
+		accepted.add(plain(what), strings.Join(names, ", "), at(a.At), plain(a.Reason))
+	}
+	for _, t := range []*table{gaps, answers, accepted} {
+		if len(t.rows) > 1 {
+			b.WriteString("\n")
+			if err := t.print(&b); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := fmt.Fprint(p.out, b.String())
+	return err
+}
+
+func coverageTitle(c *api.Coverage) string {
+	title := "Plant " + string(c.Plant)
+	if c.Lot != "" {
+		title = "Lot " + plain(string(c.Lot)) + ", release " + dash(string(c.Release))
+		if c.Barrier > 0 {
+			title += fmt.Sprintf(", asks for barrier %d", c.Barrier)
+		}
+	}
+	if len(c.Gaps) == 0 {
+		title += ": no open gap"
+	}
+	return title
+}
+
+func answerState(a *api.Answer) string {
+	switch {
+	case a.Accepted:
+		return "accepted by signature"
+	case a.Missing:
+		return "missing"
+	}
+	return "-"
+}
+
+func (p *program) coverageAccept() *cobra.Command {
+	var r api.EvidenceRequest
+	var lot, gap, plant string
+	var signers, files []string
+	var version int64
+	c := &cobra.Command{
+		Use:   "accept --lot LOT (--gap ID | --plant P --agent A --barrier N) --signer USER --signer USER",
+		Short: "sign that a lot may be released without a piece of evidence", Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			r.Gap, r.Plant = event.ObjectID(gap), event.PlantID(plant)
+			switch {
+			case lot == "":
+				return problem.New(problem.Usage, "no --lot: a signature stands for one named lot")
+			case (gap != "") == (plant != "" || r.Agent != "" || r.Barrier != 0):
+				return problem.New(problem.Usage, "accept wants either --gap, or --plant, --agent and --barrier: coverage show names them")
+			case len(signers) == 0:
+				return problem.New(problem.Usage, "no --signer: name the persons who sign")
+			case len(files) != 0 && len(files) != len(signers):
+				return problem.New(problem.Usage, "%d --password-file for %d --signer: give one for each, in their order, or none", len(files), len(signers))
+			}
+			if err := needReason(r.Reason); err != nil {
+				return err
+			}
+			cl, err := p.secretClient()
+			if err != nil {
+				return err
+			}
+			key, err := cl.resolve(c.Context(), lot)
+			if err != nil {
+				return err
+			}
+			p.say("Signing for lot %s: %s", key, acceptance(&r))
+			if err := p.confirm("Each signer approves that the lot may be released without this evidence. Go on?"); err != nil {
+				return err
+			}
+			for i, name := range signers {
+				file := ""
+				if len(files) > 0 {
+					file = files[i]
+				}
+				password, err := p.password(c.Context(), "password of "+name, file)
+				if err != nil {
+					return err
+				}
+				r.Signers = append(r.Signers, api.Signer{User: name, Password: password})
+			}
+			var e api.Evidence
+			if err := cl.post(c.Context(), lotPath(key)+"/evidence", ifMatch(version), r, &e); err != nil {
+				return err
+			}
+			return p.printEvidence(&e)
+		},
+	}
+	c.Flags().StringVar(&lot, "lot", "", "the lot, by its key or its number; required")
+	c.Flags().StringVar(&gap, "gap", "", "id of the gap")
+	c.Flags().StringVar(&plant, "plant", "", "plant of the agent that did not answer")
+	c.Flags().StringVar(&r.Agent, "agent", "", "the agent that did not answer")
+	c.Flags().Int64Var(&r.Barrier, "barrier", 0, "the barrier that it did not answer")
+	c.Flags().StringVar(&r.Reason, "reason", "", "why the lot may be used all the same; required")
+	c.Flags().StringArrayVar(&signers, "signer", nil, "user who signs; two, unless the plant's policy says one")
+	c.Flags().StringArrayVar(&files, "password-file", nil, "file with the password of each signer, in their order, mode 0600; none = ask")
+	c.Flags().Int64Var(&version, "if-version", 0, "only if the lot still has this version")
+	return c
+}
+
+func acceptance(r *api.EvidenceRequest) string {
+	if r.Gap != "" {
+		return "gap " + plain(string(r.Gap))
+	}
+	return fmt.Sprintf("the missing answer of agent %s/%s to barrier %d", plain(string(r.Plant)), plain(r.Agent), r.Barrier)
+}
+
+func (p *program) printEvidence(e *api.Evidence) error {
+	if p.global.output != formatTable {
+		return p.printJSON(e)
+	}
+	t := newTable("SIGNED BY", "USER", "AT", "MEANING", "RECORD HASH")
+	for _, s := range e.Signatures {
+		t.add(plain(string(s.PrintedName)), plain(string(s.By)), p.at("UTC")(s.At.Time), plain(s.Meaning), string(s.RecordHash))
+	}
+	return t.print(p.out)
+}

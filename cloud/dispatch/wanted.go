@@ -1,0 +1,156 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-mesh/holdfast/cloud/connector"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// decision returns what works out, from the state of now, what an effect of the attempt's kind wants.
+func (a *attempt) decision() func(context.Context, quality.Effect, *connector.View) (quality.Effect, error) {
+	switch a.row.Kind {
+	case quality.LotUsageSet:
+		return a.decideUsage
+	case quality.UsageDecisionPost:
+		return a.decideDisposition
+	case quality.TasksGate:
+		return a.decideGate
+	case quality.NoticeSend:
+		return a.decideNotice
+	}
+	return a.decideRecord
+}
+
+// decideUsage works out what the system should enforce for the lot. Whether what is seen may be ours is the protocol's
+// to say: the row was marked before a write that the system then refused for someone's change.
+func (a *attempt) decideUsage(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error) {
+	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
+	if err != nil {
+		return e, err
+	}
+	now := quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.protocol.Wrote}
+	if now.Plants, err = a.stockAt(ctx, &facts, seen); err != nil {
+		return e, err
+	}
+	part := seen.Withheld()
+	if part != "" {
+		now.Usage = part // to free the rest of the lot is a release, too
+	}
+	e.Usage = facts.Wanted(now)
+	foreign := quality.ForeignUsage(&facts.Lot, now)
+	if foreign == "" && a.foreign != "" && !quality.MoreRestrictive(a.foreign, seen.Usage) {
+		foreign = a.foreign // our own write hides it
+	}
+	if a.foreign = foreign; foreign != "" && quality.MoreRestrictive(foreign, e.Usage) {
+		e.Usage = foreign
+	}
+	a.own = quality.OwnUsage(&facts.Lot, facts.Open)
+	if part != "" && e.Usage == part && quality.MoreRestrictive(part, a.own) {
+		return e, ErrAsItIs // a part that must not be freed is no reason to restrict the other
+	}
+	return e, nil
+}
+
+// stockAt returns the plants that have stock of a lot, as far as the configuration knows the system's names for them. A
+// release that did not ask one of them asks again.
+func (a *attempt) stockAt(ctx context.Context, f *quality.Facts, seen *connector.View) (plants []event.PlantID, err error) {
+	for _, name := range seen.Plants() {
+		if id := a.dispatcher.cfg.plantOf(a.row.System, name); id != "" {
+			plants = append(plants, id)
+		}
+	}
+	if f.Lot.Release.Granted() && len(f.Unasked(plants)) > 0 {
+		err = a.dispatcher.engine.AskAgain(ctx, a.row.Lot, plants)
+	}
+	return plants, err
+}
+
+// decideGate works out what the warehouse may do with the lot's tasks.
+func (a *attempt) decideGate(ctx context.Context, e quality.Effect, _ *connector.View) (quality.Effect, error) {
+	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
+	if err == nil {
+		e.Gate = quality.WantedGate(&facts, a.dispatcher.cfg.erpOf(facts.Lot.Plant))
+	}
+	return e, err
+}
+
+// decideDisposition lets a usage decision go while its disposition stands. One that frees stock needs the release's grant
+// as well, right before each write: an ERP may post the stock by itself with it.
+func (a *attempt) decideDisposition(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error) {
+	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
+	if err != nil {
+		return e, err
+	}
+	i := slices.IndexFunc(facts.Dispositions, func(d quality.Disposition) bool { return string(d.ID) == a.row.Object })
+	if i < 0 {
+		return e, fmt.Errorf("disposition %s of an effect is not known", a.row.Object)
+	}
+	d := &facts.Dispositions[i]
+	plants, err := a.stockAt(ctx, &facts, seen)
+	if err != nil {
+		return e, err
+	}
+	e.Decision = d.Decision
+	switch {
+	case !d.Counts():
+		return e, fmt.Errorf("%w: the decision was superseded by %s", ErrUnwanted, d.SupersededBy)
+	case (d.Decision == quality.Release || d.Decision == quality.ConditionalRelease) && !a.granted(&facts, plants):
+		return e, connector.Result{Outcome: event.RetryLater, Code: "not_granted", Message: "the lot may not be released now", Waits: true}
+	}
+	return e, nil
+}
+
+// granted tells whether the guard of a release would let the lot go now, from whatever the ERP keeps it in.
+func (a *attempt) granted(f *quality.Facts, plants []event.PlantID) bool {
+	if len(f.Open) > 0 || f.Evidence.Against() || !f.Lot.Release.Granted() {
+		return false
+	}
+	from := quality.Seen{System: a.row.System, Usage: event.InInspection, Plants: plants, Ours: true}
+	return f.Lot.Decision != quality.Release || f.Wanted(from) == event.Unrestricted
+}
+
+// decideRecord reads what a nonconformance's record should hold.
+func (a *attempt) decideRecord(ctx context.Context, e quality.Effect, _ *connector.View) (quality.Effect, error) {
+	err := a.dispatcher.store.View(ctx, func(tx *store.Tx) error {
+		nc, err := tx.Nonconformance(event.ObjectID(a.row.Object))
+		if err == nil && nc == nil {
+			err = fmt.Errorf("nonconformance %s of an effect is not known", a.row.Object)
+		}
+		if err == nil {
+			e.Record = nc.Record()
+		}
+		return err
+	})
+	return e, err
+}
+
+// decideNotice works out the message from the notice of now.
+func (a *attempt) decideNotice(ctx context.Context, e quality.Effect, _ *connector.View) (quality.Effect, error) {
+	id, step := quality.ParseNoticeObject(a.row.Object)
+	var notice *quality.Notice
+	if err := a.dispatcher.store.View(ctx, func(tx *store.Tx) (err error) {
+		notice, err = tx.Notice(id)
+		return err
+	}); err != nil {
+		return e, err
+	}
+	if notice == nil {
+		return e, fmt.Errorf("notice %s of an effect is not known", id)
+	}
+	message := notice.Message(step)
+	if message == nil {
+		return e, fmt.Errorf("%w: the cause of the notice is gone", ErrUnwanted)
+	}
+	if a.doubt.Writes > 0 {
+		repeated := *message
+		repeated.Reason = connector.PossibleRepeat + repeated.Reason
+		message = &repeated
+	}
+	e.Notice = message
+	return e, nil
+}

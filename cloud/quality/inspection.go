@@ -1,0 +1,241 @@
+package quality
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// InspectionState is how far an inspection has come.
+type InspectionState string
+
+// Inspection states.
+const (
+	InspectionPlanned    InspectionState = "planned"
+	InspectionOpen       InspectionState = "open" // it has a verdict that decides nothing yet
+	InspectionCompleted  InspectionState = "completed"
+	InspectionCancelled  InspectionState = "cancelled"
+	InspectionSuperseded InspectionState = "superseded" // another counts instead of it
+)
+
+// Inspection is one inspection of a lot.
+type Inspection struct {
+	ID           event.ObjectID       `json:"id"`
+	Lot          event.LotKey         `json:"lot"`
+	Version      int64                `json:"version"`
+	Plant        event.PlantID        `json:"plant,omitempty"` // through whose door it came first; empty = the cloud's
+	Type         event.InspectionType `json:"inspection_type"`
+	State        InspectionState      `json:"state"`
+	Verdict      event.Verdict        `json:"verdict,omitempty"` // empty = none came
+	SpecRev      string               `json:"spec_rev,omitempty"`
+	Due          time.Time            `json:"due,omitzero"` // zero = it was not planned
+	CompletedAt  time.Time            `json:"completed_at,omitzero"`
+	Results      int64                `json:"result_count,omitempty"`
+	SupersededBy event.ObjectID       `json:"superseded_by,omitempty"`
+	Reason       string               `json:"reason,omitempty"` // of what ended it without a verdict
+	// Late tells that the verdict came when the lot had been decided about, or the inspection did not count any more: a
+	// pass is attached and changes nothing.
+	Late      bool      `json:"late,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Cause     event.ID  `json:"cause"`
+}
+
+// Name names one inspection of one lot in ledger and store.
+func (i *Inspection) Name() string { return string(i.ID) + "@" + string(i.Lot) }
+
+// over tells whether the inspection does not count.
+func (i *Inspection) over() bool {
+	return i.State == InspectionCancelled || i.State == InspectionSuperseded
+}
+
+// maxReinspections is how often an inspection may be made again before the lot is a case by itself.
+const maxReinspections = 2
+
+func (o *Objects) inspection(id event.ObjectID) *Inspection {
+	for i := range o.Inspections {
+		if o.Inspections[i].ID == id {
+			x := o.Inspections[i]
+			return &x
+		}
+	}
+	return nil
+}
+
+func inspectionPlanned(e *event.Event, d *event.InspectionPlanned, o Objects) (Change, error) {
+	if o.Lot == nil || o.Lot.Stub {
+		return Change{}, &Wait{Object: string(d.Lot)}
+	}
+	i := o.inspection(d.InspectionID)
+	if i == nil {
+		i = &Inspection{ID: d.InspectionID, Lot: d.Lot, Plant: e.Plant, State: InspectionPlanned}
+	}
+	i.Type, i.SpecRev, i.Due = d.InspectionType, string(d.SpecRev), d.Due.Time
+	var c Change
+	c.setInspection(i, e, o)
+	c.Known = append(c.Known, string(i.ID))
+	return c, nil
+}
+
+// inspectionCompleted takes a verdict. Of two on one inspection the worse stands. A verdict that is not pass holds the
+// lot first, also one that comes late.
+func inspectionCompleted(e *event.Event, d *event.InspectionCompleted, o Objects) (Change, error) {
+	failed := d.Verdict == event.VerdictFail || d.Verdict == event.VerdictIndeterminate
+	if !failed && (o.Lot == nil || o.Lot.Stub) {
+		return Change{}, &Wait{Object: string(d.Lot)}
+	}
+	var c Change
+	if failed {
+		var err error
+		if c, err = verdictFailed(d).decide(e, o); err != nil {
+			return c, err
+		}
+	}
+	i := o.inspection(d.InspectionID)
+	if i == nil {
+		i = &Inspection{ID: d.InspectionID, Lot: d.Lot, Plant: e.Plant, Type: d.InspectionType, SpecRev: string(d.SpecRev)}
+	}
+	i.Verdict = worseVerdict(i.Verdict, d.Verdict)
+	i.CompletedAt, i.Results = d.CompletedAt.Time, d.ResultCount
+	i.Late = i.Late || i.over() || o.Lot != nil && o.Lot.Decision != ""
+	switch {
+	case i.over():
+	case i.Verdict == event.VerdictNone:
+		i.State = InspectionOpen
+	default:
+		i.State = InspectionCompleted
+	}
+	c.setInspection(i, e, o)
+	c.Known = append(c.Known, string(i.ID))
+	return c, nil
+}
+
+func verdictFailed(d *event.InspectionCompleted) failure {
+	reason := "inspection " + nativeOf(d.InspectionID) + " (" + string(d.InspectionType) + ") failed"
+	if d.Verdict == event.VerdictIndeterminate {
+		reason = "inspection " + nativeOf(d.InspectionID) + " (" + string(d.InspectionType) + ") could not be decided"
+	}
+	return failure{
+		lot: d.Lot, kind: event.HoldQuality, severity: event.Major, source: "inspection " + nativeOf(d.InspectionID), reason: reason,
+	}
+}
+
+func inspectionCancelled(e *event.Event, d *event.InspectionCancelled, o Objects) (Change, error) {
+	i := o.inspection(d.InspectionID)
+	if i == nil {
+		return Change{}, &Wait{Object: string(d.InspectionID)}
+	}
+	if i.over() {
+		return Change{}, nil
+	}
+	i.State, i.Reason = InspectionCancelled, d.Reason
+	var c Change
+	c.setInspection(i, e, o)
+	return c, nil
+}
+
+// inspectionSuperseded lets another inspection of the lot count. Only an explicit link does, never the time. What the
+// first one's failure holds stays held until it is lifted.
+func inspectionSuperseded(e *event.Event, d *event.InspectionSuperseded, o Objects) (Change, error) {
+	i, next := o.inspection(d.InspectionID), o.inspection(d.SupersededBy)
+	switch {
+	case i == nil:
+		return Change{}, &Wait{Object: string(d.InspectionID)}
+	case next == nil:
+		return Change{}, &Wait{Object: string(d.SupersededBy)}
+	case i.SupersededBy == d.SupersededBy:
+		return Change{}, nil
+	case i.SupersededBy != "":
+		return Change{}, &Refusal{"an inspection is superseded once",
+			fmt.Sprintf("inspection %s was superseded by %s, not by %s", i.ID, i.SupersededBy, d.SupersededBy)}
+	case leadsTo(o.Inspections, d.SupersededBy, i.ID):
+		return Change{}, &Refusal{"an inspection does not supersede itself", fmt.Sprintf("inspection %s leads back to %s", d.SupersededBy, i.ID)}
+	}
+	i.State, i.SupersededBy, i.Reason = InspectionSuperseded, d.SupersededBy, d.Reason
+	var c Change
+	if n := before(o.Inspections, i.ID) + 1; n > maxReinspections {
+		f := failure{
+			lot: d.Lot, kind: event.HoldQuality, severity: event.Minor, source: "inspection " + nativeOf(i.ID),
+			reason: fmt.Sprintf("inspected again %d times; more than %d is a case by itself", n, maxReinspections),
+		}
+		var err error
+		if c, err = f.decide(e, o); err != nil {
+			return c, err
+		}
+	}
+	c.setInspection(i, e, o)
+	return c, nil
+}
+
+// reinspectionCase names hold and nonconformance of a lot that is inspected again too often.
+func reinspectionCase(id event.ObjectID) (hold, nc event.ObjectID) {
+	_, rest, _ := strings.Cut(string(id), ":")
+	return event.ObjectID("hold:" + rest + "-again"), event.ObjectID("nonconformance:" + rest + "-again")
+}
+
+// leadsTo tells whether the chain of links from one inspection reaches another.
+func leadsTo(all []Inspection, from, to event.ObjectID) bool {
+	for range all {
+		if from == to {
+			return true
+		}
+		i := slices.IndexFunc(all, func(x Inspection) bool { return x.ID == from })
+		if i < 0 || all[i].SupersededBy == "" {
+			return false
+		}
+		from = all[i].SupersededBy
+	}
+	return from == to
+}
+
+// before counts the inspections that this one took the place of.
+func before(all []Inspection, id event.ObjectID) (n int) {
+	for i := range all {
+		if all[i].ID != id && all[i].SupersededBy != "" && leadsTo(all, all[i].ID, id) {
+			n++
+		}
+	}
+	return n
+}
+
+// inspected tells whether all that has to be inspected is, and whether any inspection is complete. A superseded one is
+// complete when the one that took its place is.
+func inspected(lot *Lot, all []Inspection) (complete, some bool) {
+	done := map[event.InspectionType]bool{}
+	open := false
+	for i := range all {
+		x := &all[i]
+		switch x.State {
+		case InspectionPlanned, InspectionOpen:
+			open = true
+		case InspectionCompleted:
+			some, done[x.Type] = true, true
+		case InspectionSuperseded:
+			done[x.Type] = done[x.Type] || slices.ContainsFunc(all, func(y Inspection) bool {
+				return y.State == InspectionCompleted && leadsTo(all, x.SupersededBy, y.ID)
+			})
+		}
+	}
+	complete = !open && (some || !lot.InspectionRequired)
+	for _, t := range lot.InspectionTypes {
+		complete = complete && done[t]
+	}
+	return complete, some
+}
+
+func (c *Change) setInspection(i *Inspection, e *event.Event, o Objects) {
+	i.UpdatedAt, i.Cause = o.Now, e.ID
+	c.Inspections = append(c.Inspections, *i)
+}
+
+// worseVerdict orders verdicts: fail, indeterminate, none, pass.
+func worseVerdict(a, b event.Verdict) event.Verdict {
+	for _, v := range []event.Verdict{event.VerdictFail, event.VerdictIndeterminate, event.VerdictNone} {
+		if a == v || b == v {
+			return v
+		}
+	}
+	return event.VerdictPass
+}

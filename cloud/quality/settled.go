@@ -1,0 +1,81 @@
+package quality
+
+import (
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+func effectSettled(e *event.Event, d *event.EffectSettled, o Objects) (Change, error) {
+	done := d.Outcome == event.Applied || d.Outcome == event.AlreadyApplied
+	switch {
+	case Kind(d.Kind) == NoticeSend:
+		return noticeSettled(d, o), nil
+	case Kind(d.Kind) == LotUsageSet && done && o.Lot != nil:
+		return usageVerified(e, d, o)
+	case Kind(d.Kind) == NonconformanceEnsure && done && o.Nonconformance != nil:
+		n := *o.Nonconformance
+		n.ExternalRef = event.Ref{System: string(d.System), Kind: "nonconformance", ID: d.ExternalRef}
+		n.UpdatedAt, n.Cause = o.Now, e.ID
+		c := Change{Nonconformances: []Nonconformance{n}}
+		c.wantRecord(&n, o)
+		return c, nil
+	}
+	return Change{}, nil
+}
+
+// usageVerified stores what an ERP was read to enforce, marks the holds that are enforced by it, and with the last of
+// them the nonconformance as contained.
+func usageVerified(e *event.Event, d *event.EffectSettled, o Objects) (Change, error) {
+	lot := *o.Lot
+	lot.setUsage(Usage{System: string(d.System), Usage: d.Usage, Raw: d.UsageRaw, VerifiedAt: o.Now, Own: ownAfter(&lot, d), Foreign: d.Foreign})
+	var c Change
+	enforced := true
+	for _, h := range o.Open {
+		switch {
+		case !h.EnforcedAt.IsZero():
+		case MoreRestrictive(h.Usage(), d.Usage):
+			enforced = false
+		case h.Scope == nil: // a hold by scope is enforced lot by lot
+			h.EnforcedAt = o.Now
+			c.Holds = append(c.Holds, h)
+			c.Cancel = append(c.Cancel, Timer{Name: TimerUnenforced, Object: h.Name()})
+		}
+	}
+	if enforced {
+		lot.Unenforced = false
+		c.contain(e, o)
+	}
+	if lot.Release.State == Releasing && len(o.Open) == 0 && string(d.System) == o.home().ERP && d.Usage == OwnUsage(&lot, nil) {
+		lot.Release.State, lot.Release.Since, lot.Release.Late = Released, o.Now, false
+	}
+	c.setLot(&lot, e, o)
+	return c, nil
+}
+
+// contain marks the lot's nonconformances of one lot as contained: nothing of it can move any more.
+func (c *Change) contain(e *event.Event, o Objects) {
+	for _, n := range o.Nonconformances {
+		if n.State != NCOpened || len(n.Lots) != 1 || len(o.Open) == 0 {
+			continue
+		}
+		n.State, n.ContainedAt, n.UpdatedAt, n.Cause = NCContained, o.Now, o.Now, e.ID
+		c.Nonconformances = append(c.Nonconformances, n)
+		c.Cancel = append(c.Cancel, Timer{Name: TimerContainment, Object: string(n.ID)})
+		c.wantRecord(&n, o)
+	}
+}
+
+// ownAfter returns what of the usage that was read is our own doing. A restriction of ours that stays, because nothing
+// grants yet that it be taken back, is still ours: it must not look like someone else's when the grant comes.
+func ownAfter(lot *Lot, d *event.EffectSettled) event.UsageStatus {
+	last, seenBefore := lot.UsageIn(string(d.System))
+	kept := MoreRestrictive(d.Usage, d.Own) && d.Foreign == ""
+	switch {
+	case d.Wrote && kept:
+		return d.Usage
+	case d.Wrote, !seenBefore:
+		return d.Own
+	case kept, MoreRestrictive(d.Usage, last.Own):
+		return last.Own
+	}
+	return d.Own
+}

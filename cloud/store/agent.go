@@ -1,0 +1,196 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
+)
+
+// HeadRow is what an agent stated about how much it has on disk.
+type HeadRow struct {
+	ID      int64 // of one whose seqs have not all come
+	Plant   event.PlantID
+	Agent   string
+	Epoch   event.Epoch // of the process that stated it
+	Barrier int64
+	At      time.Time // when it came
+	Stated  []event.HeadEpoch
+}
+
+// Last returns the last seq that the head states of an epoch's lane; 0 if it states none.
+func (h *HeadRow) Last(epoch event.Epoch, lane event.Lane) int64 {
+	for _, s := range h.Stated {
+		switch {
+		case s.Epoch != epoch:
+		case lane == event.LaneTelemetry:
+			return int64(s.Telemetry)
+		default:
+			return int64(s.Quality)
+		}
+	}
+	return 0
+}
+
+// PutHead stores the newest head of an epoch.
+func (t *Tx) PutHead(h *HeadRow) error {
+	stated, err := json.Marshal(h.Stated)
+	if err != nil {
+		return err
+	}
+	return t.exec(`INSERT INTO head (plant, agent, epoch, barrier, at, stated) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (plant, agent, epoch)
+		DO UPDATE SET barrier = excluded.barrier, at = excluded.at, stated = excluded.stated`, h.Plant, h.Agent, h.Epoch, h.Barrier, text(h.At), string(stated))
+}
+
+const headColumns = `plant, agent, epoch, barrier, at, stated`
+
+func (t *Tx) heads(query string, args ...any) ([]HeadRow, error) {
+	var all []HeadRow
+	err := t.each(func(rows *sql.Rows) error {
+		var h HeadRow
+		var at, stated string
+		if err := rows.Scan(&h.ID, &h.Plant, &h.Agent, &h.Epoch, &h.Barrier, &at, &stated); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(stated), &h.Stated); err != nil {
+			return fmt.Errorf("decode stored head: %w", err)
+		}
+		var err error
+		h.At, err = parse(at)
+		all = append(all, h)
+		return err
+	}, query, args...)
+	return all, err
+}
+
+// Head returns the newest head of an epoch, nil if it stated none.
+func (t *Tx) Head(plant event.PlantID, agent string, epoch event.Epoch) (*HeadRow, error) {
+	rows, err := t.heads(`SELECT 0, `+headColumns+` FROM head WHERE plant = ? AND agent = ? AND epoch = ?`, plant, agent, epoch)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &rows[0], nil
+}
+
+// HeadsOf returns the newest head of each epoch of an agent, oldest first. An empty plant means all agents.
+func (t *Tx) HeadsOf(plant event.PlantID, agent string) ([]HeadRow, error) {
+	return t.heads(`SELECT 0, `+headColumns+` FROM head WHERE ? IN ('', plant) AND ? IN ('', agent) ORDER BY plant, agent, at, epoch`, plant, agent)
+}
+
+// OpenHeads returns the heads of an agent whose seqs have not all come, oldest first.
+func (t *Tx) OpenHeads(plant event.PlantID, agent string) ([]HeadRow, error) {
+	return t.heads(`SELECT id, `+headColumns+` FROM head_open WHERE plant = ? AND agent = ? ORDER BY id`, plant, agent)
+}
+
+// AddOpenHead keeps a head until its seqs have come: the oldest, which gets whole first, and the newest. Those between
+// would keep an agent that states one head after the other from ever being seen whole, or grow without bound. Those of an
+// earlier run of the agent count no more: what it left is stated again, or is missing from a closed epoch.
+func (t *Tx) AddOpenHead(h *HeadRow) error {
+	stated, err := json.Marshal(h.Stated)
+	if err != nil {
+		return err
+	}
+	if err := t.exec(`DELETE FROM head_open WHERE plant = ? AND agent = ? AND (epoch <> ? OR id > (SELECT MIN(id) FROM head_open
+		WHERE plant = ? AND agent = ? AND epoch = ?))`, h.Plant, h.Agent, h.Epoch, h.Plant, h.Agent, h.Epoch); err != nil {
+		return err
+	}
+	return t.exec(`INSERT INTO head_open (`+headColumns+`) VALUES (?, ?, ?, ?, ?, ?)`, h.Plant, h.Agent, h.Epoch, h.Barrier, text(h.At), string(stated))
+}
+
+// DropOpenHead removes a head that is whole or does not count any more.
+func (t *Tx) DropOpenHead(id int64) error { return t.exec(`DELETE FROM head_open WHERE id = ?`, id) }
+
+// AccountedFor tells whether every seq of lane quality that a head states came, or was declared as gone: what is declared
+// is a gap of its own.
+func (t *Tx) AccountedFor(h *HeadRow) (bool, error) {
+	for _, s := range h.Stated {
+		have, err := t.accountedFor(h.Plant, h.Agent, s.Epoch, event.LaneQuality)
+		if err != nil || have.Whole() < int64(s.Quality) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// AgentRow is what an agent was asked and told, and how far it has answered.
+type AgentRow struct {
+	Plant    event.PlantID
+	Agent    string
+	Answered int64     // highest barrier that it has answered
+	Asked    int64     // newest barrier that it was asked and has not answered; 0 = none
+	AskedAt  time.Time // since when
+	Version  int64     // of its control record
+	ToldAt   time.Time // when that was last written
+	Told     string    // what it said besides how far coverage is whole, to see whether that changed
+	Covered  string    // what it said about that
+	Barrier  int64     // that it said
+}
+
+// AgentRow returns an agent's row; an empty one if it was never asked or told anything.
+func (t *Tx) AgentRow(plant event.PlantID, agent string) (AgentRow, error) {
+	r := AgentRow{Plant: plant, Agent: agent}
+	var asked, told string
+	err := t.row(`SELECT answered, asked, asked_at, version, told_at, told, covered, barrier FROM agent WHERE plant = ? AND agent = ?`, plant, agent).
+		Scan(&r.Answered, &r.Asked, &asked, &r.Version, &told, &r.Told, &r.Covered, &r.Barrier)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.AskedAt, err = parse(asked); err != nil {
+		return r, err
+	}
+	r.ToldAt, err = parse(told)
+	return r, err
+}
+
+// PutAgent stores an agent's row.
+func (t *Tx) PutAgent(r *AgentRow) error {
+	return t.exec(`INSERT INTO agent (plant, agent, answered, asked, asked_at, version, told_at, told, covered, barrier)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (plant, agent) DO UPDATE SET answered = excluded.answered, asked = excluded.asked, asked_at = excluded.asked_at,
+		version = excluded.version, told_at = excluded.told_at, told = excluded.told, covered = excluded.covered, barrier = excluded.barrier`,
+		r.Plant, r.Agent, r.Answered, r.Asked, text(r.AskedAt), r.Version, text(r.ToldAt), r.Told, r.Covered, r.Barrier)
+}
+
+// Answers returns the agents of a plant that have to answer before a release, with how far they have: those with an epoch
+// that is not closed. One whose epochs are all closed is retired.
+func (t *Tx) Answers(plant event.PlantID) ([]quality.Answer, error) {
+	var all []quality.Answer
+	err := t.each(func(rows *sql.Rows) error {
+		a := quality.Answer{Plant: plant}
+		var at string
+		err := rows.Scan(&a.Agent, &a.Answered, &at)
+		if err == nil {
+			a.HeadAt, err = parse(at)
+		}
+		all = append(all, a)
+		return err
+	}, `SELECT e.agent, COALESCE(MAX(a.answered), 0), COALESCE((SELECT MAX(h.at) FROM head h WHERE h.plant = e.plant AND h.agent = e.agent), '')
+		FROM epoch e LEFT JOIN agent a ON a.plant = e.plant AND a.agent = e.agent
+		WHERE e.plant = ? AND e.closed = 0 AND e.superseded = 0 GROUP BY e.plant, e.agent ORDER BY e.agent`, plant)
+	return all, err
+}
+
+// LiveAgents returns all agents that are not retired.
+func (t *Tx) LiveAgents() ([]AgentRow, error) {
+	var all []AgentRow
+	err := t.each(func(rows *sql.Rows) error {
+		var r AgentRow
+		err := rows.Scan(&r.Plant, &r.Agent)
+		all = append(all, r)
+		return err
+	}, `SELECT DISTINCT plant, agent FROM epoch WHERE closed = 0 ORDER BY plant, agent`)
+	for i := range all {
+		if err != nil {
+			break
+		}
+		all[i], err = t.AgentRow(all[i].Plant, all[i].Agent)
+	}
+	return all, err
+}
