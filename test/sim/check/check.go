@@ -1,6 +1,9 @@
-// Package check judges a run: pure functions over what the plant sent, what the cloud's inbox and ledger hold, and what
-// the business systems' own books say. Each returns what is wrong, one sentence each; nothing means that the invariant
-// held. Effects are counted at the target by business key, never in our own log.
+// Package check judges a run: pure functions over what took place and what is left of it. Effects are counted at the
+// target by business key, never in our own log.
+//
+// [All] judges the history of a whole run by the invariants I1 to I15, each in a function of its own; [Ends] compares
+// what became of every lot with what its facts ask for; [Summarise] counts how long releases waited, and for what. The
+// functions of this file judge the parts of a run that a crash rig has at hand.
 package check
 
 import (

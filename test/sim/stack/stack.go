@@ -5,18 +5,19 @@ package stack
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+	"sync"
+	"syscall"
 
 	"github.com/holdfast-mesh/holdfast/test/sim/broker"
-	"github.com/holdfast-mesh/holdfast/test/sim/proxy"
+	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
 	"github.com/holdfast-mesh/holdfast/test/sim/qms"
 	"github.com/holdfast-mesh/holdfast/test/sim/sap"
 )
@@ -37,29 +38,42 @@ type Config struct {
 	Bin string // directory of the two programs
 	Dir string // for configurations, queues, databases and logs
 
-	Disk     string // queue.disk of the agent; empty = 1GiB
+	// Plants are those of the stack, each in a folder of its own. Empty: the one plant p1, in Dir itself.
+	Plants []dialect.Site
+
+	Disk     string // queue.disk of each agent; empty = 1GiB
 	KafkaDir string // empty = in memory
 	SAP      sap.Config
 	QMS      qms.Config
-	Rate     int // calls a second to the ERP; 0 = 500
+	Rate     int // calls a second to each business system; 0 = 500
 	AgentEnv []string
 	CloudEnv []string
+	Attr     *syscall.SysProcAttr // of agents and cloud
 }
 
-// Stack is a plant with its cloud and business systems.
-type Stack struct {
-	cfg   Config
-	MQTT  *broker.MQTT
-	Kafka *broker.Kafka
-	WAN   *proxy.Proxy // between agent and Kafka
-	ERP   *proxy.Proxy // between cloud and ERP
-	SAP   *sap.Simulator
-	QMS   *qms.Simulator
-	Agent *Process
-	Cloud *Process
-	Token string // of the API's caller alice, roles quality, operator and auditor
+// start starts a program as the stack's own are started.
+func (c *Config) start(ctx context.Context, command Command) (*Process, error) {
+	command.Attr = c.Attr
+	p, err := command.Launch()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Await(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
 
-	servers []*http.Server
+// Stack is plants with their cloud and business systems. It embeds its first plant, which is the only one in most tests.
+type Stack struct {
+	*Plant
+	*Systems
+	Plants []*Plant
+	Kafka  *broker.Kafka
+	Cloud  *Process
+	Token  string // of the API's caller alice, roles quality, operator and auditor
+
+	cfg Config
 }
 
 // New starts brokers and business systems and writes the configurations; the programs are started by StartAgent and
@@ -71,87 +85,72 @@ func New(cfg Config) (s *Stack, err error) {
 			s.Close()
 		}
 	}()
-	if s.MQTT, err = broker.StartMQTT(broker.MQTTConfig{Dir: filepath.Join(cfg.Dir, "mqtt")}); err != nil {
-		return nil, fmt.Errorf("start MQTT broker: %w", err)
-	}
 	if s.Kafka, err = broker.StartKafka(broker.KafkaConfig{Dir: cfg.KafkaDir}); err != nil {
 		return nil, fmt.Errorf("start Kafka: %w", err)
 	}
-	if s.WAN, err = proxy.Start(s.Kafka.Addrs()[0]); err != nil {
+	if err = s.startPlants(); err != nil {
 		return nil, err
 	}
-	if err = s.startSystems(); err != nil {
+	if s.Systems, err = StartSystems(SystemsConfig{Plants: cfg.Plants, SAP: cfg.SAP, QMS: cfg.QMS}); err != nil {
 		return nil, err
 	}
 	return s, s.configure()
 }
 
-func (s *Stack) startSystems() (err error) {
-	s.cfg.SAP.User, s.cfg.SAP.Password = ERPUser, ERPPassword
-	if s.SAP, err = sap.New(s.cfg.SAP); err != nil {
-		return err
+func (s *Stack) startPlants() error {
+	sites, dir := s.cfg.Plants, func(id string) string { return filepath.Join(s.cfg.Dir, id) }
+	if len(sites) == 0 {
+		sites, dir = []dialect.Site{{Plant: "p1"}}, func(string) string { return s.cfg.Dir }
 	}
-	s.cfg.QMS.Token = QMSToken
-	if s.QMS, err = qms.New(s.cfg.QMS); err != nil {
-		return err
+	for _, site := range sites {
+		p, err := startPlant(&s.cfg, site, dir(site.Plant), s.Kafka)
+		if err != nil {
+			return fmt.Errorf("plant %s: %w", site.Plant, err)
+		}
+		s.Plants = append(s.Plants, p)
 	}
-	erp, err := s.serve(s.SAP.Handler)
-	if err != nil {
-		return err
-	}
-	s.ERP, err = proxy.Start(erp)
-	return err
+	s.Plant = s.Plants[0]
+	return nil
 }
 
-// serve serves a handler on a free loopback port.
-func (s *Stack) serve(h http.Handler) (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// configure writes the configurations and the secrets they name.
+func (s *Stack) configure() (err error) {
+	at := s.At()
+	settings := Settings{Kafka: s.Kafka.Addrs()[0], SAP: at[ERP], QMS: at[QMS], Systems: at, Rate: s.cfg.Rate}
+	for i, site := range s.cfg.Plants {
+		g := Gateway{Site: site, MQTT: s.Plants[i].MQTT.URL(), WAN: s.Plants[i].WAN.Addr(), Disk: s.cfg.Disk}
+		if line := s.Plants[i].Line; line != nil {
+			g.Line = line.URL()
+		}
+		settings.Gateways = append(settings.Gateways, g)
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	s.servers = append(s.servers, server)
-	go func() { _ = server.Serve(l) }() // ends with Close
-	return l.Addr().String(), nil
-}
-
-// configure writes both configurations and the secrets they name.
-func (s *Stack) configure() error {
-	qmsAddr, err := s.serve(s.QMS.Handler)
-	if err != nil {
-		return err
-	}
-	s.Token, err = Settings{
-		MQTT: s.MQTT.URL(), Kafka: s.Kafka.Addrs()[0], WAN: s.WAN.Addr(), SAP: s.ERP.Addr(), QMS: qmsAddr, Disk: s.cfg.Disk, Rate: s.cfg.Rate,
-	}.Write(s.cfg.Dir)
+	settings.MQTT, settings.WAN, settings.Disk = s.MQTT.URL(), s.WAN.Addr(), s.cfg.Disk
+	s.Token, err = settings.Write(s.cfg.Dir)
 	return err
 }
 
 // Path returns a path in the stack's directory.
 func (s *Stack) Path(name string) string { return filepath.Join(s.cfg.Dir, name) }
 
-// StartAgent starts the agent; env is added to the configured environment.
-func (s *Stack) StartAgent(ctx context.Context, env ...string) (err error) {
-	s.Agent, err = Start(ctx, "agent", s.cfg.Dir, filepath.Join(s.cfg.Bin, "holdfast-agent"), append(s.cfg.AgentEnv, env...),
-		"run", "--config", s.Path("agent.yaml"), "--log-format", "json")
-	return err
-}
-
-// WaitLive waits until every source of the agent reads: what is published before a broker knows the agent is nobody's.
-func (s *Stack) WaitLive(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		metrics, err := Metrics(ctx, s.Agent)
-		if err == nil && len(metrics["holdfast_agent_source_up"]) > 0 && !slices.Contains(metrics["holdfast_agent_source_up"], 0) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("sources are not live: %v, %w\n%s", metrics["holdfast_agent_source_up"], ctx.Err(), s.Agent.Tail())
-		case <-tick.C:
-		}
+// StartAll starts the cloud and all agents at once, and returns when all sources read. All that went wrong is in the
+// error.
+func (s *Stack) StartAll(ctx context.Context) error {
+	var starting sync.WaitGroup
+	errs := make([]error, len(s.Plants)+1)
+	starting.Go(func() { errs[len(s.Plants)] = s.StartCloud(ctx) })
+	for i, p := range s.Plants {
+		starting.Go(func() {
+			err := p.StartAgent(ctx)
+			if err == nil {
+				err = p.WaitLive(ctx)
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("plant %s: %w", p.ID, err)
+			}
+		})
 	}
+	starting.Wait()
+	return errors.Join(errs...)
 }
 
 // Metrics reads what a program counts: all values of each metric, whatever their labels.
@@ -194,36 +193,25 @@ func Sum(metrics map[string][]float64, name string) (sum float64) {
 
 // StartCloud starts the cloud; env is added to the configured environment.
 func (s *Stack) StartCloud(ctx context.Context, env ...string) (err error) {
-	s.Cloud, err = Start(ctx, "cloud", s.cfg.Dir, filepath.Join(s.cfg.Bin, "holdfast-cloud"), append(s.cfg.CloudEnv, env...),
-		"run", "--config", s.Path("cloud.yaml"), "--log-format", "json")
+	s.Cloud, err = s.cfg.start(ctx, Command{
+		Name: "cloud", Dir: s.cfg.Dir, Program: filepath.Join(s.cfg.Bin, "holdfast-cloud"),
+		Args: []string{"run", "--config", s.Path("cloud.yaml"), "--log-format", "json"}, Env: slices.Concat(s.cfg.CloudEnv, env),
+	})
 	return err
 }
 
 // Close ends all that the stack started.
 func (s *Stack) Close() {
-	for _, p := range []*Process{s.Agent, s.Cloud} {
-		if p != nil {
-			p.Kill()
-		}
+	if s.Cloud != nil {
+		s.Cloud.Kill()
 	}
-	for _, server := range s.servers {
-		_ = server.Close()
+	for _, p := range s.Plants {
+		p.close()
 	}
-	for _, p := range []*proxy.Proxy{s.WAN, s.ERP} {
-		if p != nil {
-			p.Close()
-		}
+	if s.Systems != nil {
+		s.Systems.Close()
 	}
 	if s.Kafka != nil {
 		s.Kafka.Close()
-	}
-	if s.MQTT != nil {
-		s.MQTT.Close()
-	}
-	if s.SAP != nil {
-		_ = s.SAP.Close()
-	}
-	if s.QMS != nil {
-		_ = s.QMS.Close()
 	}
 }
