@@ -15,6 +15,9 @@ func (p *pipeline) gap(out *batch, sourceID string, g *source.Gap) error {
 		GapID: id, Source: event.Name(sourceID), Equipment: event.EquipmentID(g.Equipment), From: event.At(g.From), To: event.At(g.To),
 		Reason: event.GapReason(g.Reason), FromSeq: g.FromSeq, ToSeq: g.ToSeq, Missing: g.Missing, Items: g.Items,
 	}
+	if lane := p.mapper.Lane(sourceID); lane != event.LaneQuality {
+		data.Lane = lane
+	}
 	return p.add(out, nil, p.fact(data, gapKey(sourceID, g)...))
 }
 

@@ -102,6 +102,24 @@ func (m *Mapper) Arrival() []string {
 	return names
 }
 
+// Lane returns the lane of all that a source can yield: telemetry where every event that its mappings make is sampled, so
+// that what it missed changes no lot. What no mapping takes is quarantined, in lane quality.
+func (m *Mapper) Lane(source string) event.Lane {
+	lane := event.LaneQuality
+	for i := range m.mappings {
+		x := &m.mappings[i]
+		if x.typ == "" || x.source != "" && x.source != source {
+			continue
+		}
+		spec, _ := event.Lookup(x.typ)
+		if spec.Lane == event.LaneQuality {
+			return event.LaneQuality
+		}
+		lane = spec.Lane
+	}
+	return lane
+}
+
 // compiler collects the errors of all mappings.
 type compiler struct {
 	opts    Options

@@ -144,3 +144,25 @@ func TestCompile_KeyArrival(t *testing.T) {
 		}
 	})
 }
+
+func TestMapper_Lane(t *testing.T) {
+	from := func(c Config, source string) Config {
+		c.Name, c.From.Source = c.Name+source, source
+		return c
+	}
+	opts := options()
+	opts.Sources = nil // any id
+	for name, c := range map[string]struct {
+		configs []Config
+		want    event.Lane
+	}{
+		"sampled values only":                  {[]Config{from(sampled(), "press")}, event.LaneTelemetry},
+		"no mapping: all of it is quarantined": {[]Config{from(sampled(), "mes")}, event.LaneQuality},
+		"both":                                 {[]Config{from(sampled(), "press"), from(recorded(), "press")}, event.LaneQuality},
+		"a mapping of all sources":             {[]Config{from(sampled(), "press"), recorded()}, event.LaneQuality},
+	} {
+		if got := compile(t, c.configs, opts).Lane("press"); got != c.want {
+			t.Errorf("%s: lane is %s, want %s", name, got, c.want)
+		}
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
@@ -24,14 +26,15 @@ const (
 // quarantine makes the record of everything that was not understood. A signal has one record, whatever failed in it:
 // its id depends on source, item and payload alone, so that a second delivery gives the same one.
 func (r *run) quarantine() *event.Event {
-	p := r.provenance(nil, "", r.timeQuality(r.sig.Time, false))
+	at := r.quarantineTime()
+	p := r.provenance(nil, "", r.timeQuality(at, false))
 	p.Errors, p.Ages = r.errors(), nil
 	// The system of the agent's own facts is the agent; it is known in one plant only.
 	key := []string{r.sig.Source, item(r.sig), string(p.RawSHA256)}
 	e := &event.Event{
 		ID:     event.NaturalID(string(r.mapper.plant), r.mapper.agent, key, event.TypeRecordQuarantined, 0),
 		Source: "/" + string(r.mapper.plant) + "/" + r.mapper.agent,
-		Time:   r.sig.Time,
+		Time:   at,
 		Plant:  r.mapper.plant,
 		Data: &event.RecordQuarantined{
 			MayLot:    event.MayLot{Lot: r.lot()},
@@ -48,6 +51,15 @@ func (r *run) quarantine() *event.Event {
 		e.Time = r.sig.Arrived
 	}
 	return e
+}
+
+// quarantineTime returns the time of what was not understood, zero where it is not known: a payload that carries the
+// times of its facts may tell of any time before it arrived.
+func (r *run) quarantineTime() time.Time {
+	if slices.ContainsFunc(r.works, func(w work) bool { return w.time != nil }) {
+		return time.Time{}
+	}
+	return r.sig.Time
 }
 
 // lot returns the lot of everything that failed, or "" where that is not one lot: then the record concerns the

@@ -67,6 +67,7 @@ type GapRecorded struct {
 	ToSeq     int64       `json:"to_seq,omitempty"`
 	Missing   int64       `json:"missing,omitempty"` // absent = unknown
 	Items     []string    `json:"items,omitempty"`   // topics, nodes or files, the first hundred; absent = all of the source
+	Lane      Lane        `json:"lane,omitempty"`    // telemetry = what was missed could only be sampled values; absent = quality
 	Traced
 }
 

@@ -116,6 +116,8 @@ func goldenEvents() []golden {
 	gap := idParts{System: "gw1", Key: []string{"mes-mqtt", "", "2026-11-24T06:38:30Z"}}
 	gapID := ObjectOf("gap", NaturalID("p1", gap.System, gap.Key, TypeGapRecorded, 0))
 
+	samplesMissed := idParts{System: "gw1", Key: []string{"press4-signals", "", "2026-11-24T06:40:00Z"}}
+
 	status := fromCloud("held", "6h30m0.731s", []string{string(goldenLot), "7"}, &LotStatusUpdated{
 		OfLot: ofLot, Version: 7, MayMove: false, Reasons: []MoveReason{ReasonOpenHold, ReasonNoDisposition},
 		OpenHolds: []OpenHold{{HoldID: ObjectOf("hold", safety.event.ID), HoldKind: HoldSafety, Reason: "torque 61.2 N.m is above 50", PlacedAt: clock("6h30m0.125s")}},
@@ -174,6 +176,10 @@ func goldenEvents() []golden {
 		fromPlant("session_lost", 1050, "6h40m0s", gap, &GapRecorded{
 			GapID: gapID, Source: "mes-mqtt", Equipment: "press4", From: clock("6h38m30s"), To: clock("6h40m0s"),
 			Reason: GapSessionLost, FromSeq: 123469, ToSeq: 123470, Missing: 2, Items: []string{"acme/p1/press4/result"}, Traced: byAgent("mes-mqtt"),
+		}),
+		fromPlant("samples_missed", 1051, "6h41m0s", samplesMissed, &GapRecorded{
+			GapID: "gap:gw1:press4-signals", Source: "press4-signals", Equipment: "press4", From: clock("6h40m0s"), To: clock("6h41m0s"),
+			Reason: GapSessionLost, Lane: LaneTelemetry, Traced: byAgent("press4-signals"),
 		}),
 		fromPlant("file_came_late", 1052, "7h10m0s", gap, &GapClosed{
 			GapID: gapID, Source: "mes-mqtt", Equipment: "press4", From: clock("6h38m30s"), To: clock("6h40m0s"),

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,11 @@ func (p *program) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return agent.New(cfg, mapper, telemetry.NewLogger(p.err, format)).Run(c.Context())
+			logger := telemetry.NewLogger(p.err, format)
+			// The OPC UA library writes to the standard logger. Its lines belong into the one log there is.
+			log.SetFlags(0)
+			log.SetOutput(logger)
+			return agent.New(cfg, mapper, logger).Run(c.Context())
 		},
 	}
 	c.Flags().StringVar(&format, "log-format", telemetry.FormatJSON, "json or console")

@@ -11,7 +11,7 @@ import (
 	sim "github.com/holdfast-mesh/holdfast/test/sim/opcua"
 )
 
-// recorded is a line whose record has history, with its configuration.
+// withHistory is a line whose record has history, with its configuration.
 func withHistory(t *testing.T, h sim.History) (*sim.Press, Config) {
 	t.Helper()
 	p := startPress(t, sim.Config{History: h})
@@ -63,8 +63,8 @@ func TestSource_Backfill(t *testing.T) {
 				t.Errorf("parts %v", got)
 			}
 			until(t, "the gap is closed", func() bool { return len(k.closings()) == 1 })
-			if c := k.closings()[0]; c.Reason != byHistory || c.Filled != 40 || len(k.gaps) != 1 {
-				t.Errorf("closing %+v of %+v", c, k.gaps)
+			if c := k.closings()[0]; c.Reason != byHistory || c.Filled != 40 || len(k.recorded()) != 1 {
+				t.Errorf("closing %+v of %+v", c, k.recorded())
 			}
 			for _, sig := range k.all() {
 				if missing := *sig.Seq > 1; slices.Contains(sig.Flags, source.FlagBackfilled) != missing {
@@ -98,8 +98,8 @@ func TestSource_BackfillLate(t *testing.T) {
 	if !slices.Equal(got, numbers(last)) {
 		t.Errorf("parts %v", got)
 	}
-	if open := len(k.gaps) - len(k.closings()); open != 0 {
-		t.Errorf("gaps %+v, closed %+v", k.gaps, k.closings())
+	if open := len(k.recorded()) - len(k.closings()); open != 0 {
+		t.Errorf("gaps %+v, closed %+v", k.recorded(), k.closings())
 	}
 }
 
@@ -134,7 +134,9 @@ func TestSource_Repair(t *testing.T) {
 		<-time.After(time.Millisecond)
 	}
 	until(t, "all parts", func() bool { return len(k.seqs()) == 6 })
-	until(t, "the gap is closed", func() bool { return len(k.gapsOf(source.GapSequenceJump)) > 0 && len(k.closings()) == len(k.gaps) })
+	until(t, "the gap is closed", func() bool {
+		return len(k.gapsOf(source.GapSequenceJump)) > 0 && len(k.closings()) == len(k.recorded())
+	})
 	got := k.seqs()
 	slices.Sort(got)
 	if !slices.Equal(got, numbers(6)) {

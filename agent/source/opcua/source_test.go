@@ -87,6 +87,13 @@ func (k *sink) gapsOf(reason string) []source.Gap {
 	return found
 }
 
+// recorded returns all gaps.
+func (k *sink) recorded() []source.Gap {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.gaps)
+}
+
 func (k *sink) closings() []source.Closing {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -240,7 +247,7 @@ func TestSource_Record(t *testing.T) {
 	if got := k.seqs(); !slices.Equal(got, []uint64{1, 2, 3, 4, 5}) {
 		t.Errorf("parts %v", got)
 	}
-	if g := k.gaps; len(g) > 0 {
+	if g := k.recorded(); len(g) > 0 {
 		t.Errorf("gaps %+v", g)
 	}
 }
@@ -257,7 +264,7 @@ func TestSource_Reset(t *testing.T) {
 	untilLive(t, s)
 	until(t, "the gap is closed by the sequence", func() bool { return len(k.closings()) == 1 })
 	if c := k.closings()[0]; c.Gap.From != k.gapsOf(source.GapDisconnect)[0].From || c.Reason != byContinuity {
-		t.Errorf("closing %+v for %+v", c, k.gaps)
+		t.Errorf("closing %+v for %+v", c, k.recorded())
 	}
 	k.untilSeq(t, p.Part("L-1"))
 }
@@ -279,8 +286,8 @@ func TestSource_Frozen(t *testing.T) {
 	k.untilSeq(t, last)
 	untilLive(t, s)
 	until(t, "the rest of the gap, with what is missing", func() bool { return len(k.gapsOf(source.GapWatchdog)) == 2 })
-	if g := k.gapsOf(source.GapWatchdog)[1]; g.FromSeq != 2 || g.ToSeq != 3 || g.Missing != 2 || !slices.Equal(g.Items, []string{p.Node("CycleRecord")}) || !g.From.After(k.gaps[0].To) {
-		t.Errorf("gap %+v after %+v", g, k.gaps[0])
+	if g := k.gapsOf(source.GapWatchdog)[1]; g.FromSeq != 2 || g.ToSeq != 3 || g.Missing != 2 || !slices.Equal(g.Items, []string{p.Node("CycleRecord")}) || !g.From.After(k.recorded()[0].To) {
+		t.Errorf("gap %+v after %+v", g, k.recorded()[0])
 	}
 	if c := k.closings(); len(c) > 0 {
 		t.Errorf("closed %+v, though parts are missing", c)
