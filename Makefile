@@ -3,7 +3,7 @@ GO ?= go
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz crash e2e bench check tidy
+.PHONY: help build demo test race lint fuzz crash e2e peers bench check tidy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,8 +11,8 @@ help: ## list the targets
 build: ## build the three programs into bin/
 	@scripts/build.sh
 
-demo: build ## a plant, a cloud and their systems on this machine; fail a part and watch its batch
-	@bin/holdfast-demo run
+demo: build ## five plants, a cloud and their systems on this machine; CHECK=1 proves the release under faults instead
+	@bin/holdfast-demo $(if $(CHECK),check,run)
 
 test: ## all tests but the long ones, with the race detector where a C compiler is found
 	@scripts/test.sh
@@ -31,6 +31,9 @@ crash: ## kill -9 loops on real processes and the mutants that they must catch
 
 e2e: ## the end-to-end tests alone
 	@$(GO) test -count=1 ./test/e2e
+
+peers: ## suites against real servers: node-opcua as the press (needs Node.js)
+	@scripts/peers.sh
 
 bench: ## benchmarks of the hot paths
 	@$(GO) test -run '^$$' -bench . -benchmem ./agent/queue ./agent/mapping ./pkg/event
