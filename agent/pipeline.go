@@ -48,6 +48,7 @@ type feed struct {
 	mu     sync.Mutex // guards what follows; held over the put: a source's batches are durable in order
 	recent recent
 	state  mapping.State
+	told   time.Time // of the newest signal that was understood; zero = not known
 }
 
 // Quarantined is a record that was not understood, as the status shows it.
@@ -90,7 +91,11 @@ func (p *pipeline) rebuild() error {
 			continue // of a version that this one does not know: a repeat is then judged by the cloud
 		}
 		from := data.ReadBy()
-		p.feed(string(from.Source)).recent.add(event.ID(tail[i].ID), from.RawSHA256)
+		f := p.feed(string(from.Source))
+		f.recent.add(event.ID(tail[i].ID), from.RawSHA256)
+		if at, err := event.ParseTime(m.Header(event.HeaderTime)); err == nil && understood(data) {
+			f.told = earlier(at.Time, from.ArrivedAt.Time)
+		}
 	}
 	for name, value := range p.quality.Cursors() {
 		id, ok := cutPrefix(name, stateCursor)
@@ -104,6 +109,23 @@ func (p *pipeline) rebuild() error {
 		p.feed(id).state.Restore(changes)
 	}
 	return nil
+}
+
+// understood tells whether an event is what its source told, and not what the agent says of the source.
+func understood(data event.Data) bool {
+	switch data.(type) {
+	case *event.RecordQuarantined, *event.GapRecorded, *event.GapClosed, *event.LossRecorded:
+		return false
+	}
+	return true
+}
+
+// earlier returns the earlier of a fact's time and its arrival: a clock that runs ahead must not hide what came before.
+func earlier(at, arrived time.Time) time.Time {
+	if at.IsZero() || !arrived.IsZero() && arrived.Before(at) {
+		return arrived
+	}
+	return at
 }
 
 func cutPrefix(s, prefix string) (string, bool) {
@@ -168,6 +190,7 @@ func (p *pipeline) emit(ctx context.Context, b source.Batch) error {
 // mapAll adds what the signals become, and returns the remembered values after them; nil where they are as before.
 func (p *pipeline) mapAll(out *batch, f *feed, signals []source.Signal) (*mapping.State, error) {
 	var changed *mapping.State
+	out.told = f.told
 	for i := range signals {
 		state := &f.state
 		if changed != nil {
@@ -192,6 +215,9 @@ func (p *pipeline) stored(f *feed, b *source.Batch, out *batch) {
 	for _, r := range out.read {
 		f.recent.add(r.id, r.raw)
 	}
+	if len(b.Signals) > 0 {
+		f.told = out.told
+	}
 	p.metrics.repeated.Add(float64(out.repeated))
 	p.metrics.gaps.WithLabelValues(b.Source).Add(float64(len(b.Gaps)))
 	p.metrics.closed.WithLabelValues(b.Source).Add(float64(len(b.Closed)))
@@ -206,6 +232,7 @@ type batch struct {
 	signals []queue.Record
 	cursors map[string][]byte
 	read    []reading
+	told    time.Time // of the newest signal so far that was understood
 
 	repeated int            // events that were read before
 	trouble  []*event.Event // quarantine events
@@ -223,8 +250,15 @@ func (p *pipeline) take(out *batch, f *feed, sig *source.Signal, res mapping.Res
 		}
 	}
 	if res.Quarantine == nil {
+		for i, e := range res.Events {
+			if at := earlier(e.Time, sig.Arrived); i == 0 || at.Before(out.told) {
+				out.told = at
+			}
+		}
 		return nil
 	}
+	// A source tells one thing after the other, so that what is not understood was told after this.
+	res.Quarantine.Data.ReadBy().NotBefore = event.At(out.told)
 	if err := p.add(out, f, res.Quarantine); err != nil {
 		return fmt.Errorf("quarantine of %s: %w", sig.Ref, err)
 	}

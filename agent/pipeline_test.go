@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -396,5 +397,38 @@ func TestPipeline_PutSignals(t *testing.T) {
 	}
 	if shed := l.signals.Stat().Shed; count != int64(shed) || next != int64(shed)+1 {
 		t.Errorf("losses name %d records up to %d, %d were shed", count, next-1, shed)
+	}
+}
+
+func TestPipeline_QuarantineSaysWhatCameBefore(t *testing.T) {
+	l := newLine(t, 64<<20)
+	const told = "2026-11-24T06:30:00.125Z" // of the message before
+	garbled := func(raw string) source.Signal {
+		s := pressMessage("1", "61.2")
+		s.Raw = []byte(raw)
+		return s
+	}
+	before := func() (all []string) {
+		if err := l.quality.Scan(t.Context(), queue.Range{}, func(r queue.Record) error {
+			d, err := event.DecodeData(event.TypeRecordQuarantined, r.Value)
+			if err != nil {
+				return nil //nolint:nilerr // of another type
+			}
+			all = append(all, d.ReadBy().NotBefore.String())
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	l.mustEmit(source.Batch{Signals: []source.Signal{garbled("{1"), pressMessage("2", "45"), garbled("{2")}})
+	l.mustEmit(source.Batch{Signals: []source.Signal{garbled("{3")}})
+	l.feeds = map[string]*feed{} // the agent starts anew
+	if err := l.rebuild(); err != nil {
+		t.Fatal(err)
+	}
+	l.mustEmit(source.Batch{Signals: []source.Signal{garbled("{4")}})
+	if got, want := before(), []string{"", told, told, told}; !slices.Equal(got, want) {
+		t.Errorf("quarantined after %q, want %q", got, want)
 	}
 }

@@ -216,6 +216,42 @@ func TestMapper_Map_TimeQuality(t *testing.T) {
 	})
 }
 
+// TestMapper_Map_QuarantineTime: a payload that carries its own times may tell of any time before it arrived.
+func TestMapper_Map_QuarantineTime(t *testing.T) {
+	own := sampled()
+	own.Event.Time = "rfc3339(p.t)"
+	for name, c := range map[string]struct {
+		config Config
+		time   bool // the source states one
+		want   event.TimeQuality
+	}{
+		"TimeOfTheSource":     {sampled(), true, event.TimeSynchronised},
+		"TimeInThePayload":    {own, true, event.TimeMissing},
+		"NoTimeOfTheSource":   {sampled(), false, event.TimeMissing},
+		"NoneAndInThePayload": {own, false, event.TimeMissing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sig := message("s", "p1/a/value", []byte("{"))
+			sig.Clock.Synchronised = true
+			sig.Time = time.Time{}
+			if c.time {
+				sig.Time = sig.Arrived.Add(-time.Minute)
+			}
+			e := compile(t, []Config{c.config}, options()).Map(sig, View{}).Quarantine
+			if e == nil {
+				t.Fatal("nothing was quarantined")
+			}
+			at := sig.Arrived
+			if c.want != event.TimeMissing {
+				at = sig.Time
+			}
+			if p := e.Data.ReadBy(); p.TimeQuality != c.want || !e.Time.Equal(at) || p.ArrivedAt.IsZero() {
+				t.Errorf("time %s is %s, arrived at %s; want %s, %s", e.Time, p.TimeQuality, p.ArrivedAt, at, c.want)
+			}
+		})
+	}
+}
+
 func TestMapper_Map_PanicIsQuarantined(t *testing.T) {
 	m := compile(t, []Config{sampled()}, options())
 	broken := *m

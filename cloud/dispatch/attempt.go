@@ -23,9 +23,12 @@ type attempt struct {
 	row        *store.EffectRow
 	system     connector.System
 	protocol   *Protocol
-	doubt      store.Doubt       // of a document that is known by its reference
-	own        event.UsageStatus // what our rules alone ask for, as of the last decision
-	foreign    event.UsageStatus // what someone else restricted the lot to; empty = nothing
+	doubt      store.Doubt // of a document that is known by its reference
+	// stands tells whether what was decided last is still wanted, from what is known of the lot by then. Nil = the effect
+	// frees nothing.
+	stands  func(*quality.Facts) bool
+	own     event.UsageStatus // what our rules alone ask for, as of the last decision
+	foreign event.UsageStatus // what someone else restricted the lot to; empty = nothing
 }
 
 // run takes the effect through the write protocol and records its end. An error says that it waits.
@@ -126,7 +129,8 @@ func (a *attempt) effect() quality.Effect {
 var errNeverFound = errors.New("was written and never found")
 
 // mark records, before a write may leave, that one may have happened. It comes after the look-up, so it is also where a
-// document that never shows up is given to a person.
+// document that never shows up is given to a person. In the same transaction it looks at the lot once more: what was
+// accepted since the decision, a hold above all, is not written over.
 func (a *attempt) mark(ctx context.Context) error {
 	cfg := &a.dispatcher.cfg
 	if a.counts() && a.doubt.Writes >= a.most() {
@@ -134,6 +138,9 @@ func (a *attempt) mark(ctx context.Context) error {
 	}
 	now, ours := cfg.Now(), false
 	err := a.dispatcher.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if err := a.still(tx); err != nil {
+			return err
+		}
 		if ours, err = tx.MarkWrite(a.row.ID, a.row.Owner, now.Add(cfg.Lease)); err != nil || !ours || !a.counts() {
 			return err
 		}
@@ -148,6 +155,18 @@ func (a *attempt) mark(ctx context.Context) error {
 	a.row.Attempts++
 	a.row.Wrote = true
 	return nil
+}
+
+// still returns [ErrMoved] where what was decided is not wanted any more.
+func (a *attempt) still(tx *store.Tx) error {
+	if a.stands == nil {
+		return nil
+	}
+	f, err := tx.Facts(a.row.Lot)
+	if err == nil && !a.stands(&f) {
+		err = ErrMoved
+	}
+	return err
 }
 
 // most is how often the effect may have been written before a person decides.
@@ -250,10 +269,37 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// known ends an attempt that looked again at a settled effect and found what was verified then: that is no new fact.
+func (a *attempt) known(ctx context.Context, s *workflow.Settlement) (known bool, err error) {
+	again := a.row.Settled == a.row.Generation && (a.row.Outcome == event.Applied || a.row.Outcome == event.AlreadyApplied)
+	if a.row.Kind != quality.LotUsageSet || !again || s.Outcome != event.AlreadyApplied || s.Wrote {
+		return false, nil
+	}
+	err = a.dispatcher.store.Update(ctx, func(tx *store.Tx) error {
+		lot, err := tx.Lot(a.row.Lot)
+		if err != nil || lot == nil {
+			return err
+		}
+		last, verified := lot.UsageIn(a.row.System)
+		if known = verified && last.Usage == s.Usage && last.Raw == s.UsageRaw && last.Foreign == s.Foreign; !known {
+			return nil
+		}
+		ours, err := tx.SettleEffect(a.row, store.EffectSettled, s.Outcome, s.Code, s.Message, "", a.dispatcher.cfg.Now())
+		if err == nil && !ours {
+			err = fmt.Errorf("effect %s: %w", a.row.ID, workflow.ErrFence)
+		}
+		return err
+	})
+	return known, err
+}
+
 // settle records how the effect ended. What it says is lasting from then on, so that the doubt about it ends; where
 // forgetting fails, nothing is wrong but a row too many.
 func (a *attempt) settle(ctx context.Context, s workflow.Settlement) error {
 	if err := failpoint.Hit("dispatch.before_record"); err != nil {
+		return err
+	}
+	if known, err := a.known(ctx, &s); err != nil || known {
 		return err
 	}
 	if err := a.dispatcher.engine.Settle(ctx, a.row, s); err != nil {

@@ -75,6 +75,10 @@ const (
 	longestBackoff  = 30 * time.Second
 	longestForHolds = 10 * time.Second
 	longestSleep    = 5 * time.Second
+	// lookAgain is how often a lot is read that waits for someone to take a restriction back, in a system that does not
+	// say what changes there; staleEvery is how often such lots are looked for.
+	lookAgain  = 3 * time.Minute
+	staleEvery = 30 * time.Second
 )
 
 // Dispatcher claims due effects and carries them out.
@@ -86,7 +90,8 @@ type Dispatcher struct {
 	log     zerolog.Logger
 	metrics *metrics
 
-	claims int64 // made so far; touched by Run alone
+	claims int64     // made so far; touched by Run alone, as is looked
+	looked time.Time // when stale effects were looked for
 
 	wake chan struct{} // a worker became free
 	mu   sync.Mutex    // guards busy
@@ -161,6 +166,12 @@ func (d *Dispatcher) claim(ctx context.Context) (rows []store.EffectRow, sleep t
 	if free <= 0 {
 		return nil, longestSleep, nil
 	}
+	if now.Sub(d.looked).Abs() >= staleEvery {
+		if err := d.revive(ctx, now); err != nil {
+			return nil, 0, err
+		}
+		d.looked = now
+	}
 	var next time.Time
 	var waits bool
 	// Looking costs no writer; most looks find nothing.
@@ -190,6 +201,32 @@ func (d *Dispatcher) claim(ctx context.Context) (rows []store.EffectRow, sleep t
 		return err
 	})
 	return rows, longestSleep, err
+}
+
+// revive makes effects due of lots that someone else keeps restricted, in systems without a feed of changes.
+func (d *Dispatcher) revive(ctx context.Context, now time.Time) error {
+	var mute []string
+	for id, system := range d.systems {
+		if !system.Caps().Feed {
+			mute = append(mute, id)
+		}
+	}
+	slices.Sort(mute)
+	var stale []string
+	if err := d.store.View(ctx, func(tx *store.Tx) (err error) {
+		stale, err = tx.StaleUsage(mute, now.Add(-lookAgain))
+		return err
+	}); err != nil || len(stale) == 0 {
+		return err
+	}
+	return d.store.Update(ctx, func(tx *store.Tx) error {
+		for _, id := range stale {
+			if err := tx.LookAgain(id, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // attempt carries out one claimed effect and records what came of it.

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -139,9 +140,19 @@ func (b *bench) apply(data event.Data) {
 	}
 }
 
-// grant says that all agents in question have answered, as the engine does.
+// grant has all agents in question answer, and says so as the engine does.
 func (b *bench) grant() {
 	b.t.Helper()
+	if err := b.store.Update(b.t.Context(), func(tx *store.Tx) error {
+		agents, err := tx.LiveAgents()
+		for i := range agents {
+			agents[i].Answered = 1
+			err = errors.Join(err, tx.PutAgent(&agents[i]))
+		}
+		return err
+	}); err != nil {
+		b.t.Fatal(err)
+	}
 	b.apply(&event.TimerFired{
 		MayLot: event.MayLot{Lot: testLot}, Timer: quality.TimerAnswered, Due: event.At(b.clock),
 		Object: quality.ReleaseTimer{Lot: testLot, Barrier: 1, Round: b.lot().Release.Round}.String(),

@@ -32,6 +32,10 @@ var ErrUnwanted = errors.New("no longer wanted")
 // The effect ends with what is there.
 var ErrAsItIs = errors.New("must stay as it is")
 
+// ErrMoved is returned by Mark where what was decided is not wanted any more: no write leaves, and the effect is looked
+// at and decided about anew.
+var ErrMoved = errors.New("wanted otherwise by now")
+
 // Protocol is the one way in which an effect is written: look up by our reference, read with version, decide again,
 // write conditionally, read back. It knows nothing of rows and leases; one value serves one attempt.
 type Protocol struct {
@@ -40,7 +44,8 @@ type Protocol struct {
 	// Decide returns what is wanted now, given what the system shows; it is asked before every write. An error other than
 	// ErrUnwanted and ErrAsItIs makes the effect wait.
 	Decide func(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error)
-	// Mark is called before a write leaves; after its error none does.
+	// Mark is called before a write leaves; after its error none does. It is where the decision is asked for the last time,
+	// in one step with the record that a write may have happened: see [ErrMoved].
 	Mark func(ctx context.Context) error
 
 	Wrote    bool   // a write of ours may have led to what is seen; set it where one of an earlier attempt may have
@@ -91,6 +96,10 @@ func (p *Protocol) Run(ctx context.Context) (Ending, error) {
 		}
 		before = fingerprint(&view)
 		r, err := p.write(ctx, version)
+		if errors.Is(err, ErrMoved) {
+			acknowledged = false
+			continue
+		}
 		if err != nil {
 			return Ending{}, err
 		}

@@ -41,19 +41,30 @@ func (a *attempt) decideUsage(ctx context.Context, e quality.Effect, seen *conne
 	if part != "" {
 		now.Usage = part // to free the rest of the lot is a release, too
 	}
-	e.Usage = facts.Wanted(now)
-	foreign := quality.ForeignUsage(&facts.Lot, now)
-	if foreign == "" && a.foreign != "" && !quality.MoreRestrictive(a.foreign, seen.Usage) {
-		foreign = a.foreign // our own write hides it
-	}
-	if a.foreign = foreign; foreign != "" && quality.MoreRestrictive(foreign, e.Usage) {
-		e.Usage = foreign
+	e.Usage, a.foreign = usageOf(&facts, now, seen.Usage, a.foreign)
+	wanted, foreign := e.Usage, a.foreign
+	a.stands = func(f *quality.Facts) bool {
+		usage, _ := usageOf(f, now, seen.Usage, foreign)
+		return !quality.MoreRestrictive(usage, wanted)
 	}
 	a.own = quality.OwnUsage(&facts.Lot, facts.Open)
 	if part != "" && e.Usage == part && quality.MoreRestrictive(part, a.own) {
 		return e, ErrAsItIs // a part that must not be freed is no reason to restrict the other
 	}
 	return e, nil
+}
+
+// usageOf returns what a system should enforce for a lot, and what of it is someone else's doing. Hidden is what was known
+// of that before: a write of our own may hide it.
+func usageOf(f *quality.Facts, now quality.Seen, shown, hidden event.UsageStatus) (usage, foreign event.UsageStatus) {
+	usage, foreign = f.Wanted(now), quality.ForeignUsage(&f.Lot, now)
+	if foreign == "" && hidden != "" && !quality.MoreRestrictive(hidden, shown) {
+		foreign = hidden
+	}
+	if foreign != "" && quality.MoreRestrictive(foreign, usage) {
+		usage = foreign
+	}
+	return usage, foreign
 }
 
 // stockAt returns the plants that have stock of a lot, as far as the configuration knows the system's names for them. A
@@ -73,10 +84,14 @@ func (a *attempt) stockAt(ctx context.Context, f *quality.Facts, seen *connector
 // decideGate works out what the warehouse may do with the lot's tasks.
 func (a *attempt) decideGate(ctx context.Context, e quality.Effect, _ *connector.View) (quality.Effect, error) {
 	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
-	if err == nil {
-		e.Gate = quality.WantedGate(&facts, a.dispatcher.cfg.erpOf(facts.Lot.Plant))
+	if err != nil {
+		return e, err
 	}
-	return e, err
+	gate := func(f *quality.Facts) quality.Gate { return quality.WantedGate(f, a.dispatcher.cfg.erpOf(f.Lot.Plant)) }
+	e.Gate = gate(&facts)
+	wanted := e.Gate
+	a.stands = func(f *quality.Facts) bool { return gate(f) == wanted }
+	return e, nil
 }
 
 // decideDisposition lets a usage decision go while its disposition stands. One that frees stock needs the release's grant
@@ -86,28 +101,41 @@ func (a *attempt) decideDisposition(ctx context.Context, e quality.Effect, seen 
 	if err != nil {
 		return e, err
 	}
-	i := slices.IndexFunc(facts.Dispositions, func(d quality.Disposition) bool { return string(d.ID) == a.row.Object })
-	if i < 0 {
+	d := a.disposition(&facts)
+	if d == nil {
 		return e, fmt.Errorf("disposition %s of an effect is not known", a.row.Object)
 	}
-	d := &facts.Dispositions[i]
 	plants, err := a.stockAt(ctx, &facts, seen)
 	if err != nil {
 		return e, err
 	}
 	e.Decision = d.Decision
+	frees := d.Decision == quality.Release || d.Decision == quality.ConditionalRelease
+	a.stands = func(f *quality.Facts) bool {
+		d := a.disposition(f)
+		return d != nil && d.Counts() && (!frees || a.granted(f, plants))
+	}
 	switch {
 	case !d.Counts():
 		return e, fmt.Errorf("%w: the decision was superseded by %s", ErrUnwanted, d.SupersededBy)
-	case (d.Decision == quality.Release || d.Decision == quality.ConditionalRelease) && !a.granted(&facts, plants):
+	case frees && !a.granted(&facts, plants):
 		return e, connector.Result{Outcome: event.RetryLater, Code: "not_granted", Message: "the lot may not be released now", Waits: true}
 	}
 	return e, nil
 }
 
+// disposition returns the decision that the effect is about, nil if it is not known.
+func (a *attempt) disposition(f *quality.Facts) *quality.Disposition {
+	i := slices.IndexFunc(f.Dispositions, func(d quality.Disposition) bool { return string(d.ID) == a.row.Object })
+	if i < 0 {
+		return nil
+	}
+	return &f.Dispositions[i]
+}
+
 // granted tells whether the guard of a release would let the lot go now, from whatever the ERP keeps it in.
 func (a *attempt) granted(f *quality.Facts, plants []event.PlantID) bool {
-	if len(f.Open) > 0 || f.Evidence.Against() || !f.Lot.Release.Granted() {
+	if len(f.Open) > 0 || f.Evidence.Against() || !f.Grants(plants) {
 		return false
 	}
 	from := quality.Seen{System: a.row.System, Usage: event.InInspection, Plants: plants, Ours: true}

@@ -216,17 +216,47 @@ func (i *Intake) take(ctx context.Context, fetches kgo.Fetches) error {
 			errs = append(errs, err)
 		}
 	})
+	var page []portion
+	size, failed := 0, map[place]bool{}
+	flush := func() {
+		errs = append(errs, i.applyPage(ctx, page, failed))
+		page, size = nil, 0
+	}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		i.lag.fetched(place{p.Topic, p.Partition}, p.HighWatermark)
-		for records := p.Records; len(records) > 0 && ctx.Err() == nil; {
-			n := min(len(records), i.cfg.Batch)
-			if err := i.apply(ctx, place{p.Topic, p.Partition}, records[:n]); err != nil {
-				errs = append(errs, err)
-				return
+		at := place{p.Topic, p.Partition}
+		i.lag.fetched(at, p.HighWatermark)
+		for records := p.Records; len(records) > 0 && !failed[at]; {
+			n := min(len(records), i.cfg.Batch-size)
+			page, size = append(page, portion{at, records[:n]}), size+n
+			if records = records[n:]; size == i.cfg.Batch {
+				flush()
 			}
-			records = records[n:]
 		}
 	})
+	flush()
+	return errors.Join(errs...)
+}
+
+// portion is what was polled of one partition.
+type portion struct {
+	place
+	records []*kgo.Record
+}
+
+// applyPage applies portions in one transaction: at a few records a partition a commit costs more than what it commits.
+// Where that fails each goes by itself, so that what is wrong with one partition stops no other. The partitions that
+// failed are added to failed: what comes behind waits with them, since the next offset moves over what lies before it.
+func (i *Intake) applyPage(ctx context.Context, page []portion, failed map[place]bool) error {
+	if len(page) == 0 || i.apply(ctx, page) == nil {
+		return nil
+	}
+	var errs []error
+	for n := range page {
+		if err := i.apply(ctx, page[n:n+1]); err != nil {
+			failed[page[n].place] = true
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -268,37 +298,47 @@ func (i *Intake) moved(p place, next int64) {
 	i.resumed(p)
 }
 
-// apply hands records of one partition to the engine, with the offset behind the last of them.
-func (i *Intake) apply(ctx context.Context, p place, records []*kgo.Record) error {
-	plant := i.topics.FindStringSubmatch(p.topic)
-	if plant == nil {
-		return nil // a topic of another kind, which the pattern let through before it was compiled anew
+// apply hands portions to the engine, with the offset behind the last record of each.
+func (i *Intake) apply(ctx context.Context, page []portion) error {
+	var inputs []workflow.Input
+	var offsets []workflow.Offset
+	for _, p := range page {
+		plant := i.topics.FindStringSubmatch(p.topic)
+		from, assigned := i.nextOf(p.place)
+		if plant == nil || !assigned {
+			continue // a topic of another kind, let through before the pattern was compiled anew, or revoked meanwhile
+		}
+		for _, r := range p.records {
+			in := workflow.Input{Message: message(r), Plant: event.PlantID(plant[1])}
+			in.Place.Topic, in.Place.Partition, in.Place.Offset = r.Topic, r.Partition, r.Offset
+			inputs = append(inputs, in)
+		}
+		offsets = append(offsets, workflow.Offset{Topic: p.topic, Partition: p.partition, From: from, To: p.records[len(p.records)-1].Offset + 1})
 	}
-	from, assigned := i.nextOf(p)
-	if !assigned {
-		return nil // revoked meanwhile
+	if len(inputs) == 0 {
+		return nil
 	}
-	inputs := make([]workflow.Input, len(records))
-	for n, r := range records {
-		inputs[n] = workflow.Input{Message: message(r), Plant: event.PlantID(plant[1])}
-		inputs[n].Place.Topic, inputs[n].Place.Partition, inputs[n].Place.Offset = r.Topic, r.Partition, r.Offset
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	to := records[len(records)-1].Offset + 1
 	if err := failpoint.Hit("intake.before_apply"); err != nil {
 		return err
 	}
-	results, err := i.engine.Apply(ctx, inputs, &workflow.Offset{Topic: p.topic, Partition: p.partition, From: from, To: to})
+	results, err := i.engine.Apply(ctx, inputs, offsets)
 	if err != nil {
 		return err
 	}
 	if err := failpoint.Hit("intake.after_apply"); err != nil {
 		return err
 	}
-	i.moved(p, to)
+	for _, o := range offsets {
+		i.moved(place{o.Topic, o.Partition}, o.To)
+	}
 	for n := range results {
 		if results[n].Cause != nil && results[n].Outcome != workflow.Waiting {
-			i.log.Warn().Err(results[n].Cause).Str(telemetry.KeyTopic, p.topic).Int32(telemetry.KeyPartition, p.partition).
-				Int64(telemetry.KeyOffset, records[n].Offset).Int64("deadletter", results[n].Deadletter).Msg("record kept, not applied")
+			at := &inputs[n].Place
+			i.log.Warn().Err(results[n].Cause).Str(telemetry.KeyTopic, at.Topic).Int32(telemetry.KeyPartition, at.Partition).
+				Int64(telemetry.KeyOffset, at.Offset).Int64("deadletter", results[n].Deadletter).Msg("record kept, not applied")
 		}
 	}
 	return nil

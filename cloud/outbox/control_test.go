@@ -1,10 +1,14 @@
 package outbox
 
 import (
+	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -60,6 +64,81 @@ func TestPublisher_Control(t *testing.T) {
 	if got := header(all[1], event.HeaderPlant); got != "p1" {
 		t.Errorf("the record's plant is %q", got)
 	}
+}
+
+// TestPublisher_Control_AfterTheStatus: an agent takes a control record's time for that of the lot status it has read.
+func TestPublisher_Control_AfterTheStatus(t *testing.T) {
+	// told tells of which plants control records were sent.
+	told := func(b *bench) (plants []string) {
+		b.t.Helper()
+		b.update(func(tx *store.Tx) error {
+			for _, plant := range []string{"p1", "p2"} {
+				if err := tx.MarkOutbox("control/"+plant, "gw1"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if _, _, err := b.publisher("a").publish(b.t.Context()); err != nil {
+			b.t.Fatal(err)
+		}
+		rows := map[string]bool{}
+		if err := b.store.View(b.t.Context(), func(tx *store.Tx) error {
+			left, err := tx.OutboxControl(math.MaxInt64, page)
+			for _, r := range left {
+				rows[r.Topic] = true
+			}
+			return err
+		}); err != nil {
+			b.t.Fatal(err)
+		}
+		for _, plant := range []string{"p1", "p2"} {
+			if !rows["control/"+plant] {
+				plants = append(plants, plant)
+			}
+		}
+		return plants
+	}
+	t.Run("more lot status than a page", func(t *testing.T) {
+		b := newBench(t)
+		b.update(func(tx *store.Tx) error {
+			for i := range page + 1 {
+				if err := tx.MarkOutbox("lot-status/p1", fmt.Sprintf("lot::M:%d", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if got := told(b); !slices.Equal(got, []string{"p2"}) {
+			t.Errorf("while lot status of p1 waits, control records of %v were sent", got)
+		}
+		if got := told(b); !slices.Equal(got, []string{"p1", "p2"}) {
+			t.Errorf("with the last lot status of p1, control records of %v were sent", got)
+		}
+	})
+	t.Run("a lot status that can't be sent", func(t *testing.T) {
+		b := newBench(t)
+		b.update(func(tx *store.Tx) error {
+			if err := tx.PutLot(&quality.Lot{Key: "lot::M:bad", Version: 1, Plant: "p1", UpdatedAt: b.clock, Cause: "no event id"}); err != nil {
+				return err
+			}
+			return tx.MarkOutbox("lot-status/p1", "lot::M:bad")
+		})
+		if got := told(b); !slices.Equal(got, []string{"p2"}) {
+			t.Errorf("control records of %v were sent", got)
+		}
+	})
+	t.Run("the time is that of the look, not that of the sending", func(t *testing.T) {
+		b := newBench(t)
+		looked := b.clock
+		p := b.publisher("a")
+		p.cfg.Now = func() time.Time { b.clock = b.clock.Add(time.Second); return b.clock }
+		b.update(func(tx *store.Tx) error { return tx.MarkOutbox("control/p1", "gw1") })
+		publish(t, p, 1)
+		if got := header(b.read(b.cfg.Control("p1"), 1)[0], event.HeaderTime); got != event.At(looked.Add(time.Second)).String() {
+			t.Errorf("the record is of %s, the look was at %s", got, looked.Add(time.Second))
+		}
+	})
 }
 
 func header(r *kgo.Record, key string) string {

@@ -5,6 +5,9 @@
 // of a key is always the newest. One publisher works at a time, under a lease in SQL; its transactional id fences a
 // former holder in Kafka, too. Readers use read-committed and keep the highest version. A row is removed after the
 // broker's answer; a crash in between sends it again under the same id.
+//
+// A plant's control records go out with the last of its lot status or after it, never before: while lot status waits, or
+// can't be sent, the plant's agents see their answers age and are asked nothing new.
 package outbox
 
 import (
@@ -68,7 +71,7 @@ func New(cfg Config, s *store.Store, log zerolog.Logger, reg *prometheus.Registr
 	p.opts = append(opts,
 		kgo.TransactionalID("holdfast-outbox-"+s.ID()), kgo.TransactionTimeout(30*time.Second),
 		kgo.StopProducerOnDataLossDetected(), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(0),
-		kgo.MaxBufferedRecords(page), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
+		kgo.MaxBufferedRecords(2*page), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "holdfast_cloud_outbox_size_events", Help: "Messages that wait to be sent to Kafka.",
 	}, p.size))
@@ -93,7 +96,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer p.drop()
 	quiet := telemetry.Quiet{Log: p.log, Now: p.cfg.Now}
 	for ctx.Err() == nil {
-		sent, err := p.publish(ctx)
+		_, more, err := p.publish(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -103,7 +106,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		default:
 			quiet.Recovered("outbox goes on")
 		}
-		if sent == page {
+		if more {
 			continue
 		}
 		timer := time.NewTimer(idle)
@@ -124,40 +127,55 @@ func (p *Publisher) drop() {
 	}
 }
 
-// publish sends one page and returns how many rows it had.
-func (p *Publisher) publish(ctx context.Context) (int, error) {
-	var rows []store.OutboxRow
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) {
-		rows, err = tx.Outbox(page)
+// batch is what is sent together. It was read in one transaction at a time by which the state it shows can be named.
+type batch struct {
+	at       time.Time
+	rows     []store.OutboxRow // a page of all but control records
+	controls []store.OutboxRow
+	lots     statuses
+	unfit    map[event.PlantID]bool // plants with a lot status that can't be sent
+}
+
+// more tells whether the next page is to follow at once.
+func (b *batch) more() bool { return len(b.rows) == page || len(b.controls) == page }
+
+// next reads what is to be sent. A plant's control records come with the page that has the last of its lot status: an
+// agent that has read a record takes its time for that of the lot status that it knows.
+func (p *Publisher) next(ctx context.Context) (*batch, error) {
+	b := &batch{at: p.cfg.Now(), lots: statuses{}, unfit: map[event.PlantID]bool{}}
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		if b.rows, err = tx.Outbox(page); err != nil {
+			return err
+		}
+		last := int64(0)
+		if n := len(b.rows); n > 0 {
+			last = b.rows[n-1].ID
+		}
+		b.controls, err = tx.OutboxControl(last, page)
 		return err
-	}); err != nil || len(rows) == 0 {
-		return 0, err
+	})
+	return b, err
+}
+
+// publish sends one page. It tells how many rows were sent, and whether the next page is to follow at once.
+func (p *Publisher) publish(ctx context.Context) (n int, more bool, err error) {
+	b, err := p.next(ctx)
+	if err != nil || len(b.rows)+len(b.controls) == 0 {
+		return 0, false, err
 	}
 	ours, err := p.lease(ctx)
 	if err != nil || !ours {
-		return 0, err
+		return 0, false, err
 	}
-	records, sent := make([]*kgo.Record, 0, len(rows)), make([]*store.OutboxRow, 0, len(rows))
-	lots := statuses{}
-	for i := range rows {
-		r, err := p.record(ctx, &rows[i], lots)
-		switch {
-		case errors.Is(err, errUnfit):
-			// The row stays, for a person to see; the others do not wait behind it.
-			p.unfit.Failed(err, "a row of the outbox can not be sent")
-			continue
-		case err != nil:
-			return 0, err
-		case r != nil:
-			records = append(records, r)
-		}
-		sent = append(sent, &rows[i])
+	records, sent, err := p.records(ctx, b)
+	if err != nil {
+		return 0, false, err
 	}
 	if err := p.send(ctx, records); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := failpoint.Hit("outbox.after_send"); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
 		for _, row := range sent {
@@ -167,7 +185,44 @@ func (p *Publisher) publish(ctx context.Context) (int, error) {
 		}
 		return nil
 	})
-	return len(sent), err
+	return len(sent), len(sent) > 0 && b.more(), err
+}
+
+// records makes the records of a batch, control records last, and returns the rows that they are of. A row whose message
+// is unfit stays, for a person to see; the others do not wait behind it, but for the control records of its plant.
+func (p *Publisher) records(ctx context.Context, b *batch) (records []*kgo.Record, sent []*store.OutboxRow, err error) {
+	add := func(row *store.OutboxRow) error {
+		r, err := p.record(ctx, row, b)
+		switch {
+		case errors.Is(err, errUnfit):
+			p.unfit.Failed(err, "a row of the outbox can not be sent")
+			if name, plant, _ := strings.Cut(row.Topic, "/"); name == "lot-status" {
+				b.unfit[event.PlantID(plant)] = true
+			}
+			return nil
+		case err != nil:
+			return err
+		case r != nil:
+			records = append(records, r)
+		}
+		sent = append(sent, row)
+		return nil
+	}
+	for i := range b.rows {
+		if err := add(&b.rows[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	for i := range b.controls {
+		row := &b.controls[i]
+		if _, plant, _ := strings.Cut(row.Topic, "/"); b.unfit[event.PlantID(plant)] {
+			continue
+		}
+		if err := add(row); err != nil {
+			return nil, nil, err
+		}
+	}
+	return records, sent, nil
 }
 
 // lease takes or keeps the right to publish. A new holder makes a new client, which fences the former one in Kafka.
@@ -197,11 +252,11 @@ func (p *Publisher) lease(ctx context.Context) (ours bool, err error) {
 type statuses map[event.LotKey]*event.LotStatusUpdated
 
 // record makes the Kafka record of a row; nil for a mark whose object is gone.
-func (p *Publisher) record(ctx context.Context, row *store.OutboxRow, lots statuses) (*kgo.Record, error) {
+func (p *Publisher) record(ctx context.Context, row *store.OutboxRow, b *batch) (*kgo.Record, error) {
 	m := row.Message
 	if m == nil {
 		var err error
-		if m, err = p.now(ctx, row, lots); err != nil || m == nil {
+		if m, err = p.now(ctx, row, b); err != nil || m == nil {
 			return nil, err
 		}
 	}
@@ -233,17 +288,16 @@ func (p *Publisher) topic(logical string) string {
 }
 
 // now returns the state of now of what a mark names; nil if it is gone.
-func (p *Publisher) now(ctx context.Context, row *store.OutboxRow, lots statuses) (*event.Message, error) {
+func (p *Publisher) now(ctx context.Context, row *store.OutboxRow, b *batch) (*event.Message, error) {
 	if name, plant, _ := strings.Cut(row.Topic, "/"); name == "control" {
-		return p.control(ctx, event.PlantID(plant), row.Key)
+		return p.control(ctx, event.PlantID(plant), row.Key, b.at)
 	}
-	return p.status(ctx, event.LotKey(row.Key), row.Topic, lots)
+	return p.status(ctx, event.LotKey(row.Key), row.Topic, b.lots)
 }
 
-// control returns an agent's control record of now. It is sent after the lot status that was due before it, so that an
-// agent that has read it has read those.
-func (p *Publisher) control(ctx context.Context, plant event.PlantID, agent string) (*event.Message, error) {
-	now := p.cfg.Now()
+// control returns an agent's control record of now. Its time is that at which no lot status of the plant was due that is
+// not sent before it or with it.
+func (p *Publisher) control(ctx context.Context, plant event.PlantID, agent string, now time.Time) (*event.Message, error) {
 	var set store.Control
 	if err := p.store.View(ctx, func(tx *store.Tx) (err error) {
 		set, err = tx.Control(plant, agent, now)

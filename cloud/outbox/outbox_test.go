@@ -52,7 +52,7 @@ func newBench(t *testing.T) *bench {
 	}
 	t.Cleanup(k.Close)
 	b := &bench{t: t, store: s, kafka: k, cfg: kafka.Config{Brokers: k.Addrs(), Prefix: "holdfast", CreateTopics: true}, clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
-	for _, specs := range [][]kafka.Spec{b.cfg.PlantSpecs("p1"), b.cfg.CloudSpecs()} {
+	for _, specs := range [][]kafka.Spec{b.cfg.PlantSpecs("p1"), b.cfg.PlantSpecs("p2"), b.cfg.CloudSpecs()} {
 		if err := b.cfg.Ensure(t.Context(), specs, zerolog.Nop()); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func (b *bench) waiting() (n int64) {
 
 func publish(t *testing.T, p *Publisher, want int) {
 	t.Helper()
-	if n, err := p.publish(t.Context()); err != nil || n != want {
+	if n, _, err := p.publish(t.Context()); err != nil || n != want {
 		t.Fatalf("published %d, %v: want %d", n, err, want)
 	}
 }

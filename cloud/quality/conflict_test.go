@@ -17,7 +17,7 @@ type script struct {
 }
 
 func newScript(t *testing.T, lot Lot) *script {
-	lot.Key, lot.Q = decidedLot, event.Quantity{Value: "500", Unit: "kg"}
+	lot.Key, lot.Plant, lot.Q = decidedLot, "p1", event.Quantity{Value: "500", Unit: "kg"}
 	return &script{t: t, o: Objects{Now: noon, Lot: &lot, Plant: Plant{ID: "p1", ERP: "s4"}}}
 }
 
@@ -303,6 +303,26 @@ func TestConflict_4_TwoPlants(t *testing.T) {
 		s.o.Plant.QMS = "qms1"
 		s.refuse("p1", decide1(d1, Release, "500"))
 		s.must("", decide1(d1, Release, "500"))
+	})
+	t.Run("a plant does not decide about another's lot, whichever of the two has no QMS", func(t *testing.T) {
+		s := newScript(t, Lot{})
+		s.o.Plant, s.o.Home = Plant{ID: "p3", ERP: "s4"}, Plant{ID: "p1", ERP: "s4", QMS: "qms1"}
+		s.refuse("p3", decide1(d1, Release, "500"))
+		s.o.Home.QMS = ""
+		s.refuse("p3", decide1(d1, Release, "500"))
+		s.want("", "", 0)
+	})
+	t.Run("a plant with a QMS does not lift the quality department's hold by voiding its cause", func(t *testing.T) {
+		s := newScript(t, Lot{})
+		s.o.Plant.QMS = "qms1"
+		s.must("p1", verdict(i1, event.VerdictFail))
+		void := &event.NonconformanceVoided{NonconformanceStep: event.NonconformanceStep{
+			OfLot: event.OfLot{Lot: decidedLot}, NonconformanceID: "nonconformance:mes:1", By: "op", Reason: "none",
+		}}
+		s.refuse("p1", void)
+		s.want(Held, "", 1)
+		s.must("", void)
+		s.want(Asking, "", 0)
 	})
 }
 

@@ -91,6 +91,7 @@ func TestDecide_SafetyFailed(t *testing.T) {
 	})
 	t.Run("does not lower a recall", func(t *testing.T) {
 		h := holdOfKind(event.HoldRecall)
+		h.Authority = event.AuthorityQuality
 		if got, err := Decide(failed("f1"), Objects{Now: noon, Plant: plant, Lot: &Lot{Key: decidedLot}, Hold: &h}); err != nil || len(got.Holds) != 0 {
 			t.Errorf("got %+v, %v", got.Holds, err)
 		}
@@ -103,6 +104,83 @@ func TestDecide_SafetyFailed(t *testing.T) {
 			t.Errorf("got %+v, %v", got.Holds, err)
 		}
 	})
+}
+
+// Whichever of two facts that name a hold alike comes first, the higher kind and the higher authority stand.
+func TestDecide_HoldPlacedAgain(t *testing.T) {
+	place := func(plant event.PlantID, kind event.HoldKind, by event.Authority) *event.Event {
+		return &event.Event{ID: event.ID(kind), Plant: plant, Time: noon, Data: &event.HoldPlaced{
+			MayLot: event.MayLot{Lot: decidedLot}, HoldID: "hold:mes:1", HoldKind: kind, Authority: by, PlacedBy: event.Name(kind), Reason: string(kind),
+		}}
+	}
+	for _, c := range []struct {
+		name   string
+		first  *event.Event
+		second *event.Event
+		want   Hold // what both orders must leave
+	}{
+		{"an operator's, then the quality department's recall", place("p1", event.HoldDoc, event.AuthorityOperator), place("", event.HoldRecall, event.AuthorityQuality),
+			Hold{Kind: event.HoldRecall, Authority: event.AuthorityQuality, PlacedBy: "recall"}},
+		{"the higher kind in the name of the lower authority", place("p1", event.HoldDoc, event.AuthorityQuality), place("p1", event.HoldSafety, event.AuthorityOperator),
+			Hold{Kind: event.HoldSafety, Authority: event.AuthorityQuality, PlacedBy: "safety", Plant: "p1"}},
+	} {
+		for order, events := range map[string][]*event.Event{"": {c.first, c.second}, ", the other way round": {c.second, c.first}} {
+			t.Run(c.name+order, func(t *testing.T) {
+				o := Objects{Now: noon, Lot: &Lot{Key: decidedLot}}
+				for _, e := range events {
+					got, err := Decide(e, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if len(got.Holds) == 1 {
+						o.Hold, o.Open = &got.Holds[0], got.Holds
+					}
+				}
+				if h := o.Hold; h.Kind != c.want.Kind || h.Authority != c.want.Authority || h.PlacedBy != c.want.PlacedBy || h.Plant != c.want.Plant {
+					t.Errorf("the hold is %+v, want %+v", *h, c.want)
+				}
+				lift := &event.HoldLifted{MayLot: event.MayLot{Lot: decidedLot}, HoldID: "hold:mes:1", Authority: event.AuthorityOperator, LiftedBy: "op"}
+				if _, err := Decide(&event.Event{ID: "l", Plant: "p1", Data: lift}, o); err == nil {
+					t.Error("an operator lifts it")
+				}
+			})
+		}
+	}
+	t.Run("a rule raises an operator's hold in the name of the quality department", func(t *testing.T) {
+		h := holdOfKind(event.HoldDoc)
+		h.Authority, h.Plant, h.PlacedBy = event.AuthorityOperator, "p1", "op"
+		got, err := Decide(failed("f3"), Objects{Now: noon, Plant: Plant{ID: "p1"}, Lot: &Lot{Key: decidedLot}, Hold: &h})
+		if err != nil || len(got.Holds) != 1 || got.Holds[0].Authority != event.AuthorityQuality || got.Holds[0].Kind != event.HoldSafety || got.Holds[0].PlacedBy != "rule" {
+			t.Errorf("got %+v, %v", got.Holds, err)
+		}
+	})
+}
+
+func TestDecide_UsageDecision_EachERP(t *testing.T) {
+	lot := Lot{Key: decidedLot, Plant: "p1", Q: event.Quantity{Value: "500", Unit: "kg"}, InspectionRequired: true, Release: LotRelease{State: Asking, Round: 1}, Decision: Release}
+	o := Objects{
+		Now: noon, Lot: &lot, Plant: Plant{ID: "p1", ERP: "s4"}, Others: []Plant{{ID: "p1", ERP: "s4"}, {ID: "p2", ERP: "s4"}, {ID: "p4", ERP: "erp2"}},
+		Dispositions: []Disposition{{ID: d1, Lot: decidedLot, Decision: Release}},
+	}
+	fired := &event.TimerFired{
+		MayLot: event.MayLot{Lot: decidedLot}, Timer: TimerAnswered, Object: ReleaseTimer{Lot: decidedLot, Barrier: 5, Round: 1, Plants: []event.PlantID{"p4"}}.String(),
+	}
+	got, err := Decide(&event.Event{ID: "t", Data: fired}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := map[string]string{}
+	for _, i := range got.Intents {
+		if i.Kind == UsageDecisionPost {
+			commands[i.System] = i.CommandID
+		}
+	}
+	if len(commands) != 2 || commands["s4"] != "cmd:w1:disposition:qms:1:usage_decision:1" || commands["erp2"] != "cmd:w1:disposition:qms:1@erp2:usage_decision:1" {
+		t.Errorf("usage decisions are %v", commands)
+	}
+	if r := got.Lot.Release; len(r.Plants) != 1 || r.Plants[0] != "p4" || r.Barrier != 5 {
+		t.Errorf("the release is %+v", r)
+	}
 }
 
 func TestDecide_EffectSettled(t *testing.T) {

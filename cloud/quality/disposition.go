@@ -55,6 +55,10 @@ func dispositionMade(e *event.Event, d *event.Disposition, supersedes event.Obje
 	if o.Lot == nil || o.Lot.Stub {
 		return Change{}, &Wait{Object: string(d.Lot)}
 	}
+	if e.Origin.Agent != "" && e.Plant != o.Lot.Plant {
+		return Change{}, &Refusal{"a plant decides about its own lots only",
+			fmt.Sprintf("lot %s is of plant %q, disposition %s came from plant %s", d.Lot, o.Lot.Plant, d.DispositionID, e.Plant)}
+	}
 	var c Change
 	if supersedes != "" {
 		old, err := superseded(d, supersedes, o)
@@ -124,11 +128,16 @@ func (c *Change) settleDecision(e *event.Event, made *Disposition, o Objects) er
 	return nil
 }
 
-// wantUsageDecision asks the lot's ERP to close its inspection lot by the decision.
+// wantUsageDecision asks each ERP of the lot's plants to close its inspection lot by the decision. The command at another
+// than the lot's own ERP names the system.
 func (c *Change) wantUsageDecision(d *Disposition, o Objects) {
-	if erp := o.home().ERP; erp != "" {
+	for _, erp := range o.systems(func(p *Plant) string { return p.ERP }) {
+		object := string(d.ID)
+		if erp != o.home().ERP {
+			object += "@" + erp
+		}
 		c.Intents = append(c.Intents, Intent{
-			Kind: UsageDecisionPost, System: erp, Object: string(d.ID), Lot: d.Lot, CommandID: CommandID("w1", string(d.ID), "usage_decision", 1),
+			Kind: UsageDecisionPost, System: erp, Object: string(d.ID), Lot: d.Lot, CommandID: CommandID("w1", object, "usage_decision", 1),
 			Urgent: rejects(d.Decision),
 		})
 	}

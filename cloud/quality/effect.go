@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
@@ -51,9 +52,17 @@ func Reference(commandID string) EffectRef {
 	return EffectRef("HF" + crockford.EncodeToString(sum[:9])[:ReferenceLength-2])
 }
 
+// longestObject is how many characters of an object's name a command id has room for: with all else it stays a name of at
+// most 256.
+const longestObject = 200
+
 // CommandID names one intended effect: cmd:{workflow}:{object}:{step}:{generation}. The generation of a state effect is
-// the version of its object when it was asked for; that of a document effect is 1 until it is reversed.
+// the version of its object when it was asked for; that of a document effect is 1 until it is reversed. An object whose
+// name is too long stands there by its hash.
 func CommandID(workflow, object, step string, generation int64) string {
+	if utf8.RuneCountInString(object) > longestObject {
+		object = fmt.Sprintf("sha256-%x", sha256.Sum256([]byte(object)))
+	}
 	return fmt.Sprintf("cmd:%s:%s:%s:%d", workflow, object, step, generation)
 }
 

@@ -18,7 +18,7 @@ type Facts struct {
 	Dispositions []Disposition   // in the order in which they were decided
 	Gaps         []Gap           // open ones that touch the lot and are not accepted for it; none for a released lot
 	Acceptances  []Acceptance
-	Answers      []Answer // of the agents in question, sorted by plant and agent
+	Answers      []Answer // of the agents in question, sorted by plant and agent; none for a released lot
 	Ask          Ask      // the zero Ask while the lot does not ask
 
 	// Version and AsOf are those of the lot's status as published: they move with everything that a status shows, also
@@ -63,14 +63,29 @@ func (f *Facts) Decided() bool {
 // Wanted returns what the ERP should enforce for the lot now.
 func (f *Facts) Wanted(seen Seen) event.UsageStatus {
 	evidence := f.Evidence
-	evidence.Unasked = len(f.Unasked(seen.Plants)) > 0
+	evidence.Unasked = !f.Grants(seen.Plants)
 	return WantedUsage(&f.Lot, f.Open, evidence, seen)
 }
 
-// Unasked returns those of the plants that were not asked before the release.
+// Grants tells whether the release stands for the plants, and for all that the lot is known to have been at by now, so
+// that an ERP with stock at the plants may free the lot: each of them was asked before, every agent that is in question
+// has answered, and nothing came between. What came after a release counts, too: it reaches only an ERP that does not show
+// the lot as free yet, which is the only one that is ever told to.
+func (f *Facts) Grants(plants []event.PlantID) bool {
+	r := &f.Lot.Release
+	return r.Granted() && !f.Evidence.Late && len(f.Unasked(plants)) == 0 && len(f.Unasked(f.Plants)) == 0 &&
+		!slices.ContainsFunc(f.Answers, func(a Answer) bool { return !a.Has(r.Barrier) })
+}
+
+// Unasked returns those of the plants that are not among those whose agents have answered for the release. Where none is
+// granted, it returns those whose agents are not in question.
 func (f *Facts) Unasked(plants []event.PlantID) (unasked []event.PlantID) {
+	asked := f.Plants
+	if f.Lot.Release.Granted() {
+		asked = f.Lot.Release.Plants
+	}
 	for _, p := range plants {
-		if !slices.Contains(f.Plants, p) {
+		if p != f.Lot.Plant && !slices.Contains(asked, p) {
 			unasked = append(unasked, p)
 		}
 	}

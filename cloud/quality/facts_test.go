@@ -68,3 +68,20 @@ func TestFacts_Waits(t *testing.T) {
 		})
 	}
 }
+
+// A decision that forbids counts from the moment that it is made, also while the ERP still shows the release before it.
+func TestFacts_Reasons_RejectedAfterRelease(t *testing.T) {
+	free := []Usage{{System: "s4", Usage: event.Unrestricted, Own: event.Unrestricted}}
+	for _, erp := range []string{"s4", ""} {
+		f := Facts{Lot: Lot{Key: decidedLot, Decision: Release, Usage: free, Release: LotRelease{State: Released}}}
+		if gate := WantedGate(&f, erp); gate != GateOpen {
+			t.Errorf("with ERP %q the gate of a released lot is %s: %v", erp, gate, f.Reasons(erp))
+		}
+		for _, d := range []Decision{Reject, Scrap, ReturnToSupplier, ReworkLot} {
+			f.Lot.Decision = d
+			if gate := WantedGate(&f, erp); gate != GateHeld || f.Status(erp).MayMove {
+				t.Errorf("with ERP %q and decision %s the gate is %s: %v", erp, d, gate, f.Reasons(erp))
+			}
+		}
+	}
+}

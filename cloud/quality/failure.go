@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
@@ -99,12 +98,9 @@ func (f failure) hold(c *Change, e *event.Event, o Objects, id event.ObjectID) e
 	case o.Hold == nil:
 	case !o.Hold.Open():
 		h.ID = event.ObjectOf("hold", e.ID)
-	case holdRank(f.kind) > holdRank(o.Hold.Kind):
-		raised := *o.Hold
-		raised.Kind, raised.Reason, raised.Cause, raised.EnforcedAt = f.kind, f.reason, e.ID, time.Time{}
-		h = raised
 	default:
-		return h.ID // the hold stands
+		c.again(o.Hold, &h, e, o)
+		return h.ID
 	}
 	c.place(&h, e, o)
 	return h.ID

@@ -48,7 +48,7 @@ type Gap struct {
 	Cause     event.ID          `json:"cause"`
 }
 
-// Open tells whether the gap may keep a lot from its release. Shed telemetry changes no lot.
+// Open tells whether the gap may keep a lot from its release. Telemetry that was shed or missed changes no lot.
 func (g *Gap) Open() bool { return g.ClosedAt.IsZero() && g.Lane != event.LaneTelemetry }
 
 // Words says in one sentence what is missing.
@@ -101,11 +101,15 @@ type Presence struct {
 // Touches tells whether the gap may hide something about the lot:
 //
 //   - Missing records of lane quality may, for every lot of the plant that the cloud knew before they were known to be
-//     missing. For those, only the cloud's own order counts, no source's clock.
+//     missing. For those, only the cloud's own order counts, no source's clock. Where records were declared as lost their
+//     epoch may go on, and other records from before may lag: a lot that says of itself that it began before the
+//     declaration is touched, too, whenever the cloud sees it.
 //   - A record that named the lot does.
-//   - What was not seen of an equipment may, for each lot with a run on it in that time. Where no run of the lot at the
-//     plant is known, the equipment that its creation names stands for one that began at an unknown time; a lot that
-//     names none is touched by every gap of the plant, as a plant that sends no runs for it cannot rule any out.
+//   - What was not seen of an equipment may, for each lot with a run on it in that time. Equipment ids are unique in their
+//     plant only. Where no run of the lot at the plant is known, the equipment that its creation names stands for one that
+//     began at an unknown time; a lot that names none is touched by every gap of the plant, as a plant that sends no runs
+//     for it cannot rule any out. A lot that came from another plant, where it is known what it ran on, is touched by none:
+//     here it was only looked at.
 //   - What names no equipment may, for every lot of the plant that was there before the gap ended.
 func (g *Gap) Touches(p *Presence) bool {
 	switch {
@@ -117,26 +121,36 @@ func (g *Gap) Touches(p *Presence) bool {
 		return false
 	case g.Kind == GapFork:
 		return true
+	case g.Kind == GapLoss && !g.endedBefore(p.Begin()):
+		return true
 	case g.Kind == GapMissing, g.Kind == GapLoss:
 		return g.To.IsZero() || !p.Lot.SeenAt.After(g.To)
 	case g.Equipment == "":
 		return !g.endedBefore(p.Begin())
 	}
-	known := false
+	here := false
 	for i := range p.Runs {
 		r := &p.Runs[i]
 		if r.Plant != g.Plant {
 			continue
 		}
-		known = true
+		here = true
 		if r.Equipment == g.Equipment && !g.endedBefore(r.From) && (r.To.IsZero() || !r.To.Before(g.From)) {
 			return true
 		}
 	}
-	if known || p.Lot.Plant == g.Plant && p.Lot.Equipment != "" && p.Lot.Equipment != g.Equipment {
+	if here || !p.mayHaveRun(g.Plant, g.Equipment) {
 		return false
 	}
 	return !g.endedBefore(p.Begin())
+}
+
+// mayHaveRun tells whether the lot may have run on an equipment of a plant that sent no run of it.
+func (p *Presence) mayHaveRun(plant event.PlantID, equipment event.EquipmentID) bool {
+	if p.Lot.Plant == plant {
+		return p.Lot.Equipment == "" || p.Lot.Equipment == equipment
+	}
+	return p.Lot.Equipment == "" && len(p.Runs) == 0
 }
 
 // endedBefore tells whether the gap ended before a time; not if either is not known.
@@ -170,7 +184,7 @@ func gapRecorded(e *event.Event, d *event.GapRecorded, o Objects) (Change, error
 	}
 	g := Gap{
 		ID: d.GapID, Kind: GapObservation, Plant: e.Plant, Agent: e.Origin.Agent, Source: string(d.Source), Equipment: d.Equipment,
-		From: d.From.Time, To: d.To.Time, Reason: string(d.Reason), UpdatedAt: o.Now, Cause: e.ID,
+		From: d.From.Time, To: d.To.Time, Reason: string(d.Reason), Lane: d.Lane, UpdatedAt: o.Now, Cause: e.ID,
 	}
 	return Change{Gaps: []Gap{g}, Known: []string{string(g.ID)}}, nil
 }
@@ -197,26 +211,54 @@ func (c *Change) closeGap(g *Gap, e *event.Event, o *Objects) {
 	c.Gaps = append(c.Gaps, closed)
 }
 
-// explain closes the quarantine of a record whose correction this event is: its direct cause is the record.
+// explain closes the quarantine of a record whose correction this event is: its direct cause is the record, and it is of
+// the same plant, or of the cloud's door, and of the lot that the record named.
 func (c *Change) explain(e *event.Event, o *Objects) {
-	if g := o.Gap; g != nil && e.Causation != "" && g.ID == gapOf(e.Causation) && g.Kind == GapQuarantine && g.Open() && len(c.Gaps) == 0 {
+	g := o.Gap
+	if g == nil || e.Causation == "" || g.ID != gapOf(e.Causation) || g.Kind != GapQuarantine || !g.Open() || len(c.Gaps) > 0 {
+		return
+	}
+	switch e.Data.(type) {
+	case *event.TimerFired, *event.EffectSettled: // they follow from the record and correct nothing
+		return
+	}
+	if (e.Plant == "" || e.Plant == g.Plant) && (g.Lot == "" || g.Lot == e.Data.Concerns()) {
 		c.closeGap(g, e, o)
 	}
 }
 
 // recordQuarantined keeps what an agent could not understand: it may have been the record that forbids.
 func recordQuarantined(e *event.Event, d *event.RecordQuarantined, o Objects) (Change, error) {
+	from, to := told(e)
 	g := Gap{
 		ID: gapOf(e.ID), Kind: GapQuarantine, Plant: e.Plant, Agent: e.Origin.Agent, Lot: d.Lot, Source: string(d.Source),
-		Equipment: d.Equipment, From: e.Time, To: e.Time, Reason: d.Reason, UpdatedAt: o.Now, Cause: e.ID,
+		Equipment: d.Equipment, From: from, To: to, Reason: d.Reason, UpdatedAt: o.Now, Cause: e.ID,
 	}
 	return Change{Gaps: []Gap{g}, Known: []string{string(g.ID)}}, nil
 }
 
-// lossRecorded keeps what an agent declares as gone. Declared is not closed: it is open until the seqs come after all.
+// told returns the time that a record which was not understood may tell of: up to its arrival, and from its own time on,
+// else from what its source had told before it; zero where neither is known, or can be right.
+func told(e *event.Event) (from, to time.Time) {
+	p := e.Data.ReadBy()
+	to = e.Time
+	if p.ArrivedAt.After(to) {
+		to = p.ArrivedAt.Time
+	}
+	switch {
+	case p.TimeQuality != event.TimeMissing && p.TimeQuality != event.TimeSuspect:
+		from = e.Time
+	case p.NotBefore.Before(to):
+		from = p.NotBefore.Time
+	}
+	return from, to
+}
+
+// lossRecorded keeps what an agent declares as gone. Declared is not closed: it is open until the seqs come after all. Which
+// lots were known before is not known yet: other partitions may lag, and the epoch may be over later.
 func lossRecorded(e *event.Event, d *event.LossRecorded, o Objects) (Change, error) {
 	g := Gap{
-		ID: gapOf(e.ID), Kind: GapLoss, Plant: e.Plant, Agent: e.Origin.Agent, From: d.From.Time, To: o.Now, Reason: string(d.Cause),
+		ID: gapOf(e.ID), Kind: GapLoss, Plant: e.Plant, Agent: e.Origin.Agent, From: d.From.Time, Reason: string(d.Cause),
 		Epoch: d.Epoch, Lane: d.Lane, FromSeq: d.FromSeq, ToSeq: d.ToSeq, UpdatedAt: o.Now, Cause: e.ID,
 	}
 	return Change{Gaps: []Gap{g}, Known: []string{string(g.ID)}}, nil

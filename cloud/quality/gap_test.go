@@ -44,6 +44,13 @@ func TestGap_Touches(t *testing.T) {
 		{"no run and no equipment is known: closed", press4, made(2.5), nil, nil, true},
 		{"no run is known, but it was made later", press4, made(3.5), nil, nil, false},
 		{"no run at this plant is known, only at another", press4, made(1), []event.PlantID{"p2"}, []Run{run("p2", "mill2", 2, 3)}, true},
+		{"no run at this plant is known, and it was made and ran at another", press4, Lot{Key: "lot::M:1", Plant: "p2", MadeAt: at(1)}, []event.PlantID{"p1"},
+			[]Run{run("p2", "press4", 2, 3)}, false},
+		{"no run is known, and it was made on another plant's equipment of that name", press4, by(Lot{Key: "lot::M:1", Plant: "p2", MadeAt: at(1)}, "press4"),
+			[]event.PlantID{"p1"}, nil, false},
+		{"nothing is known of what it ran on, at either plant", press4, Lot{Key: "lot::M:1", Plant: "p2", MadeAt: at(1)}, []event.PlantID{"p1"}, nil, true},
+		{"it was made at another plant, but ran here", press4, by(Lot{Key: "lot::M:1", Plant: "p2", MadeAt: at(1)}, "mill2"), []event.PlantID{"p1"},
+			[]Run{run("p2", "mill2", 1, 2), run("p1", "press4", 2, 3)}, true},
 		{"a plant that it never saw", press4, Lot{Key: "lot::M:1", Plant: "p2"}, nil, nil, false},
 		{"a plant that it passed through", all, Lot{Key: "lot::M:1", Plant: "p2", MadeAt: at(1)}, []event.PlantID{"p1"}, nil, true},
 		{"all of the plant, while it was there", all, made(1), nil, []Run{run("p1", "press5", 1, 1.5)}, true},
@@ -56,6 +63,9 @@ func TestGap_Touches(t *testing.T) {
 		{"records of its plant are missing", Gap{Kind: GapMissing, Plant: "p1", Lane: event.LaneQuality, To: at(3)}, made(1), nil, nil, true},
 		{"they were known to be missing before it appeared", Gap{Kind: GapMissing, Plant: "p1", Lane: event.LaneQuality, To: at(3)}, made(3.5), nil, nil, false},
 		{"nobody knows since when they are", Gap{Kind: GapMissing, Plant: "p1", Lane: event.LaneQuality}, made(3.5), nil, nil, true},
+		{"records were declared as lost before it appeared", Gap{Kind: GapLoss, Plant: "p1", Lane: event.LaneQuality, To: at(3)}, made(3.5), nil, nil, false},
+		{"they were, and its creation lagged", Gap{Kind: GapLoss, Plant: "p1", Lane: event.LaneQuality, To: at(3)},
+			Lot{Key: "lot::M:1", Plant: "p1", MadeAt: at(1), CreatedAt: at(1), SeenAt: at(3.5)}, nil, nil, true},
 		{"records of another plant are missing", Gap{Kind: GapMissing, Plant: "p2", Lane: event.LaneQuality, To: at(3)}, made(1), nil, nil, false},
 		{"a second gateway", Gap{Kind: GapFork, Plant: "p1", Lane: event.LaneQuality, To: at(0)}, made(1), nil, nil, true},
 		{"shed telemetry", Gap{Kind: GapLoss, Plant: "p1", Lane: event.LaneTelemetry, To: at(3)}, made(1), nil, nil, false},
@@ -66,6 +76,36 @@ func TestGap_Touches(t *testing.T) {
 			p := Presence{Lot: &c.lot, Plants: append(c.plants, c.lot.Plant), Runs: c.runs}
 			if got := c.gap.Touches(&p); got != c.want {
 				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+func TestDecide_Explained(t *testing.T) {
+	record := event.ID("n-0123456789abcdef0123456789abcdef")
+	plain := Gap{ID: gapOf(record), Kind: GapQuarantine, Plant: "p1"}
+	named := plain
+	named.Lot = decidedLot
+	created := &event.LotCreated{OfLot: event.OfLot{Lot: decidedLot}}
+	for _, c := range []struct {
+		name  string
+		gap   Gap
+		plant event.PlantID
+		data  event.Data
+		want  bool
+	}{
+		{"its plant corrects it", plain, "p1", created, true},
+		{"the cloud's door corrects it", named, "", created, true},
+		{"another plant does not", plain, "p2", created, false},
+		{"nor does an event of another lot", named, "p1", &event.LotCreated{OfLot: event.OfLot{Lot: "lot::M:2"}}, false},
+		{"nor what follows from the record by itself", named, "", &event.TimerFired{MayLot: event.MayLot{Lot: decidedLot}, Timer: "x"}, false},
+		{"nor an effect of it", named, "", &event.EffectSettled{MayLot: event.MayLot{Lot: decidedLot}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := &event.Event{ID: "e", Plant: c.plant, Causation: record, Time: noon, Data: c.data}
+			got, err := Decide(e, Objects{Now: noon, Gap: &c.gap})
+			if err != nil || (len(got.Gaps) == 1) != c.want {
+				t.Errorf("gaps %+v, %v", got.Gaps, err)
 			}
 		})
 	}
@@ -182,4 +222,36 @@ func TestDecide_Gap(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})
+}
+
+func TestDecide_GapOfSampledValues(t *testing.T) {
+	for lane, open := range map[event.Lane]bool{"": true, event.LaneQuality: true, event.LaneTelemetry: false} {
+		e := &event.Event{ID: "n-1", Plant: "p1", Data: &event.GapRecorded{GapID: "gap:gw1:1", Source: "press4-signals", Reason: event.GapSessionLost, Lane: lane}}
+		c, err := Decide(e, Objects{Now: noon})
+		if err != nil || len(c.Gaps) != 1 || c.Gaps[0].Open() != open {
+			t.Errorf("lane %q: gaps %+v, %v; want one that keeps lots: %t", lane, c.Gaps, err, open)
+		}
+	}
+}
+
+func TestTold(t *testing.T) {
+	arrived, own, before := noon, noon.Add(-time.Hour), noon.Add(-2*time.Hour)
+	for name, c := range map[string]struct {
+		at        time.Time
+		quality   event.TimeQuality
+		notBefore time.Time
+		want      time.Time
+	}{
+		"its own time":                     {own, event.TimeSynchronised, before, own},
+		"no time: what came before it":     {arrived, event.TimeMissing, before, before},
+		"a doubtful time":                  {own, event.TimeSuspect, before, before},
+		"nothing is known":                 {arrived, event.TimeMissing, time.Time{}, time.Time{}},
+		"what came before came after: not": {arrived, event.TimeMissing, noon.Add(time.Hour), time.Time{}},
+	} {
+		d := &event.RecordQuarantined{}
+		d.Provenance.ArrivedAt, d.Provenance.TimeQuality, d.Provenance.NotBefore = event.At(arrived), c.quality, event.At(c.notBefore)
+		if from, to := told(&event.Event{Time: c.at, Data: d}); !from.Equal(c.want) || !to.Equal(arrived) {
+			t.Errorf("%s: from %s to %s, want %s to %s", name, from, to, c.want, arrived)
+		}
+	}
 }

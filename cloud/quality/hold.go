@@ -102,22 +102,41 @@ func mayLift(by, placed event.Authority) bool {
 }
 
 func holdPlaced(e *event.Event, d *event.HoldPlaced, o Objects) (Change, error) {
-	// A hold is placed once, and lifting it is final. Whichever of two that name it alike comes first, the higher kind
-	// stands.
-	if o.Hold != nil && (!o.Hold.Open() || holdRank(d.HoldKind) <= holdRank(o.Hold.Kind)) {
-		return Change{}, nil
-	}
 	h := Hold{
 		ID: d.HoldID, Lot: d.Lot, Scope: d.Scope, Kind: d.HoldKind, Reason: d.Reason, PlacedBy: string(d.PlacedBy),
 		PlacedAt: d.PlacedAt.Time, Authority: d.Authority, Plant: e.Plant, Cause: e.ID,
 	}
-	if o.Hold != nil {
-		h = *o.Hold
-		h.Kind, h.Reason, h.Cause, h.EnforcedAt = d.HoldKind, d.Reason, e.ID, time.Time{}
-	}
 	var c Change
-	c.place(&h, e, o)
+	if o.Hold == nil {
+		c.place(&h, e, o)
+	} else {
+		c.again(o.Hold, &h, e, o)
+	}
 	return c, nil
+}
+
+// again takes another fact that names a hold which stands. A hold is placed once, and lifting it is final; whichever of two
+// that name it alike comes first, the higher kind with all that it says and the higher authority stand, and what the cloud
+// placed stays the cloud's to lift.
+func (c *Change) again(old, h *Hold, e *event.Event, o Objects) {
+	stronger := holdRank(h.Kind) > holdRank(old.Kind)
+	if !old.Open() || !stronger && mayLift(old.Authority, h.Authority) {
+		return
+	}
+	raised := *old
+	raised.Cause = h.Cause
+	if !mayLift(old.Authority, h.Authority) {
+		raised.Authority = h.Authority
+	}
+	if !stronger {
+		c.Holds = append(c.Holds, raised)
+		return
+	}
+	raised.Kind, raised.Reason, raised.PlacedBy, raised.EnforcedAt = h.Kind, h.Reason, h.PlacedBy, time.Time{}
+	if old.Plant != "" {
+		raised.Plant = h.Plant
+	}
+	c.place(&raised, e, o)
 }
 
 func holdLifted(e *event.Event, d *event.HoldLifted, o Objects) (Change, error) {

@@ -114,7 +114,8 @@ type Evidence struct {
 	Parked      bool // an event of the lot failed and waits for a person
 	Quarantined bool // a record of the lot was not understood
 	Gap         bool // an open gap touches the lot, which is not released
-	Unasked     bool // a plant has stock of the lot and was not asked before the release
+	Unasked     bool // a plant or an agent in question has not answered for the release
+	Late        bool // an open gap or a missing answer came after the release, which is not verified in all ERPs of the lot
 }
 
 // Against tells whether anything speaks against loosening what an ERP enforces.

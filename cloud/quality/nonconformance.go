@@ -114,21 +114,31 @@ func nonconformanceStep(e *event.Event, d *event.NonconformanceStep, to Nonconfo
 		c.wantRecord(&n, o)
 	}
 	if to == NCVoided && o.Lot != nil {
-		c.void(e, d, old, o)
+		if err := c.void(e, d, old, o); err != nil {
+			return Change{}, err
+		}
 	}
 	return c, nil
 }
 
-// void lifts what the nonconformance placed on the lot.
-func (c *Change) void(e *event.Event, d *event.NonconformanceStep, n *Nonconformance, o Objects) {
+// void lifts what the nonconformance placed on the lot. The step names no authority: a plant that has a QMS does not lift
+// by it what was placed in the name of the quality department.
+func (c *Change) void(e *event.Event, d *event.NonconformanceStep, n *Nonconformance, o Objects) error {
 	for i := range o.Open {
-		if h := &o.Open[i]; h.Scope == nil && n.placed(h.ID) {
-			c.lift(h, string(d.By), "nonconformance "+string(n.ID)+" was voided: "+d.Reason, d.At.Time)
+		h := &o.Open[i]
+		if h.Scope != nil || !n.placed(h.ID) {
+			continue
 		}
+		if e.Origin.Agent != "" && o.Plant.QMS != "" && !mayLift(event.AuthorityOperator, h.Authority) {
+			return &Refusal{"lift needs the placing authority or a higher one",
+				fmt.Sprintf("to void nonconformance %s would lift hold %s, which was placed by authority %s; the QMS %s voids it", n.ID, h.ID, h.Authority, o.Plant.QMS)}
+		}
+		c.lift(h, string(d.By), "nonconformance "+string(n.ID)+" was voided: "+d.Reason, d.At.Time)
 	}
 	if len(c.Holds) > 0 {
 		c.lifted(d.Lot, e, o)
 	}
+	return nil
 }
 
 // wantRecord asks for the QMS record, or for its change once it exists.

@@ -20,7 +20,7 @@ const (
 	AwaitingDisposition ReleaseState = "awaiting_disposition"
 	Asking              ReleaseState = "asking"    // decided and not held: every agent in question is asked for what it has on disk
 	Releasing           ReleaseState = "releasing" // all have answered: the ERP is told, and read again
-	Released            ReleaseState = "released"  // verified in the ERP
+	Released            ReleaseState = "released"  // verified in the ERP of the lot's own plant
 	Held                ReleaseState = "held"
 	Rejected            ReleaseState = "rejected"
 )
@@ -46,6 +46,9 @@ type LotRelease struct {
 	Since time.Time    `json:"since"`
 	// Barrier is the number that every agent in question has answered; 0 = the release is not granted.
 	Barrier int64 `json:"barrier,omitempty"`
+	// Plants are those whose agents have answered it besides the lot's own, sorted. No other plant's stock is freed by this
+	// release.
+	Plants []event.PlantID `json:"plants,omitempty"`
 	// Round counts how often the lot began to ask. What was answered in an earlier round grants nothing.
 	Round int64 `json:"round,omitempty"`
 	Late  bool  `json:"late,omitempty"` // longer in the state than it should be
@@ -62,19 +65,19 @@ func (r *LotRelease) enter(s ReleaseState, now time.Time) {
 }
 
 // ReleaseTimer is the object of the timers by which the engine tells that all agents have answered, or that something
-// came between: lot, barrier, round of the lot, and for the latter why.
+// came between: lot, barrier, round of the lot, for the latter why, and plants.
 type ReleaseTimer struct {
 	Lot     event.LotKey
 	Barrier int64
 	Round   int64
 	Reason  string          // empty for an answer
-	Plants  []event.PlantID // that have stock of the lot and were not asked
+	Plants  []event.PlantID // that were asked besides the lot's own, for an answer; else those with stock that were not
 }
 
 // String returns the text form of the object.
 func (r ReleaseTimer) String() string {
 	s := fmt.Sprintf("%s#%d#%d", r.Lot, r.Barrier, r.Round)
-	if r.Reason == "" {
+	if r.Reason == "" && len(r.Plants) == 0 {
 		return s
 	}
 	s += "#" + r.Reason
@@ -116,7 +119,7 @@ func answered(e *event.Event, d *event.TimerFired, o Objects) (Change, error) {
 	}
 	lot := *o.Lot
 	lot.Release.enter(Releasing, o.Now)
-	lot.Release.Barrier = r.Barrier
+	lot.Release.Barrier, lot.Release.Plants = r.Barrier, r.Plants
 	var c Change
 	c.setLot(&lot, e, o)
 	for i := range o.Dispositions {
@@ -131,14 +134,18 @@ func answered(e *event.Event, d *event.TimerFired, o Objects) (Change, error) {
 	return c, nil
 }
 
-// withdrawn takes the grant back before the lot is free: the lot asks anew.
+// withdrawn takes the grant back before the lot is free: the lot asks anew. A release that is verified is taken back only
+// where an ERP has stock at a plant that nobody asked: what else comes after it does not reach back.
 func withdrawn(e *event.Event, d *event.TimerFired, o Objects) (Change, error) {
 	r, err := parseReleaseTimer(d.Object)
 	if err != nil {
 		return Change{}, err
 	}
 	c := Change{Plants: r.Plants}
-	if o.Lot == nil || o.Lot.Release.State != Releasing || o.Lot.Release.Round != r.Round {
+	if o.Lot == nil || o.Lot.Release.Round != r.Round {
+		return c, nil
+	}
+	if s := o.Lot.Release.State; s != Releasing && (s != Released || len(r.Plants) == 0) {
 		return c, nil
 	}
 	lot := *o.Lot

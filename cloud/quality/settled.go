@@ -26,7 +26,8 @@ func effectSettled(e *event.Event, d *event.EffectSettled, o Objects) (Change, e
 // them the nonconformance as contained.
 func usageVerified(e *event.Event, d *event.EffectSettled, o Objects) (Change, error) {
 	lot := *o.Lot
-	lot.setUsage(Usage{System: string(d.System), Usage: d.Usage, Raw: d.UsageRaw, VerifiedAt: o.Now, Own: ownAfter(&lot, d), Foreign: d.Foreign})
+	shown := Usage{System: string(d.System), Usage: d.Usage, Raw: d.UsageRaw, VerifiedAt: o.Now, Own: ownAfter(&lot, d), Foreign: d.Foreign}
+	lot.setUsage(shown)
 	var c Change
 	enforced := true
 	for _, h := range o.Open {
@@ -47,8 +48,18 @@ func usageVerified(e *event.Event, d *event.EffectSettled, o Objects) (Change, e
 	if lot.Release.State == Releasing && len(o.Open) == 0 && string(d.System) == o.home().ERP && d.Usage == OwnUsage(&lot, nil) {
 		lot.Release.State, lot.Release.Since, lot.Release.Late = Released, o.Now, false
 	}
+	if lot.Release.State == Released && len(o.Open) == 0 && shown.kept(&lot) {
+		lot.Release.enter(Asking, o.Now)
+	}
 	c.setLot(&lot, e, o)
 	return c, nil
+}
+
+// kept tells whether a system keeps what our own rules set there although they ask for less by now: something came between
+// the release and that system's turn to show it. The agents are asked anew, also for what is new, or the stock there would
+// stay as it is for ever.
+func (u *Usage) kept(lot *Lot) bool {
+	return u.Foreign == "" && MoreRestrictive(u.Usage, OwnUsage(lot, nil)) && !MoreRestrictive(u.Usage, u.Own)
 }
 
 // contain marks the lot's nonconformances of one lot as contained: nothing of it can move any more.
@@ -65,12 +76,13 @@ func (c *Change) contain(e *event.Event, o Objects) {
 }
 
 // ownAfter returns what of the usage that was read is our own doing. A restriction of ours that stays, because nothing
-// grants yet that it be taken back, is still ours: it must not look like someone else's when the grant comes.
+// grants yet that it be taken back, is still ours: it must not look like someone else's when the grant comes. The same
+// holds for the stock that the system itself put the lot into before we ever looked there.
 func ownAfter(lot *Lot, d *event.EffectSettled) event.UsageStatus {
 	last, seenBefore := lot.UsageIn(string(d.System))
 	kept := MoreRestrictive(d.Usage, d.Own) && d.Foreign == ""
 	switch {
-	case d.Wrote && kept:
+	case kept && (d.Wrote || !seenBefore && !MoreRestrictive(d.Usage, firstOwn(lot))):
 		return d.Usage
 	case d.Wrote, !seenBefore:
 		return d.Own

@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -87,8 +88,8 @@ func TestWantedUsage_Grant(t *testing.T) {
 }
 
 func TestFacts_Wanted_UnaskedPlant(t *testing.T) {
-	f := Facts{Lot: Lot{Release: granted}, Plants: []event.PlantID{"p1"}}
-	seen := Seen{System: "s4", Usage: event.Blocked, Ours: true, Plants: []event.PlantID{"p1"}}
+	f := Facts{Lot: Lot{Plant: "p1", Release: LotRelease{State: Releasing, Barrier: 5, Plants: []event.PlantID{"p3"}}}, Plants: []event.PlantID{"p1", "p3"}}
+	seen := Seen{System: "s4", Usage: event.Blocked, Ours: true, Plants: []event.PlantID{"p1", "p3"}}
 	if got := f.Wanted(seen); got != event.Unrestricted {
 		t.Errorf("with stock at a plant that was asked the lot is %s", got)
 	}
@@ -244,6 +245,46 @@ func TestWantedUsage_OverTime(t *testing.T) {
 			t.Errorf("reasons are %v", reasons)
 		}
 	})
+}
+
+// What an ERP shows at first contact, or after our own write, is ours where it is no more than our rules may have led to: it
+// is freed when the release is granted.
+func TestFacts_Wanted_FirstContact(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		settled event.EffectSettled // while the lot asks or is not decided about
+		want    event.UsageStatus   // after the grant
+	}{
+		{"inspection stock, seen after the decision", event.EffectSettled{Usage: event.InInspection, Own: event.Unrestricted}, event.Unrestricted},
+		{"inspection stock, seen before it", event.EffectSettled{Usage: event.InInspection, Own: event.InInspection}, event.Unrestricted},
+		{"an ERP that has no inspection stock: our own flag", event.EffectSettled{Usage: event.Restricted, Own: event.InInspection, Wrote: true}, event.Unrestricted},
+		{"someone else's restriction", event.EffectSettled{Usage: event.Restricted, Own: event.Unrestricted, Foreign: event.Restricted}, event.Restricted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lot := Lot{Key: decidedLot, Plant: "p1", InspectionRequired: true, Decision: Release, Release: LotRelease{State: Asking, Round: 1}}
+			d := c.settled
+			d.MayLot, d.Kind, d.System, d.Object, d.Outcome = event.MayLot{Lot: decidedLot}, event.Name(LotUsageSet), "s4", string(decidedLot), event.AlreadyApplied
+			got, err := Decide(&event.Event{ID: "s", Data: &d}, Objects{Now: noon, Lot: &lot, Plant: Plant{ID: "p1", ERP: "s4"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := Facts{Lot: *got.Lot}
+			f.Lot.Release = LotRelease{State: Releasing, Barrier: 5}
+			if w := f.Wanted(Seen{System: "s4", Usage: d.Usage}); w != c.want {
+				t.Errorf("after the grant %s is wanted, want %s; stored is %+v", w, c.want, f.Lot.Usage)
+			}
+		})
+	}
+}
+
+func TestCommandID_Long(t *testing.T) {
+	a, b := CommandID("w2", strings.Repeat("a", 1024), "usage", 1), CommandID("w2", strings.Repeat("a", 1023)+"b", "usage", 1)
+	if len(a) > 256 || a == b {
+		t.Errorf("commands are %q and %q", a, b)
+	}
+	if c := CommandID("w2", "lot::M:1", "usage", 7); c != "cmd:w2:lot::M:1:usage:7" {
+		t.Errorf("command is %q", c)
+	}
 }
 
 func TestMatches(t *testing.T) {

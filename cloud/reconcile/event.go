@@ -215,8 +215,11 @@ func (f *follower) allocation(ctx context.Context, v *connector.View) (*workflow
 	return in, nil
 }
 
-// lot makes an event of a usage that is not what was last verified. While an effect on the lot's usage is under way it
-// says nothing: the dispatcher reads the lot itself.
+// errBusy is returned for a lot while an effect on its usage is under way: the dispatcher reads the lot itself, and what
+// it verifies is what a view has to be compared with.
+var errBusy = errors.New("an effect on the lot's usage is under way")
+
+// lot makes an event of a usage that is not what was last verified. It returns [errBusy] where that can't be told yet.
 func (f *follower) lot(ctx context.Context, v *connector.View) (*workflow.Input, error) {
 	var lot *quality.Lot
 	busy := false
@@ -230,8 +233,11 @@ func (f *follower) lot(ctx context.Context, v *connector.View) (*workflow.Input,
 		}
 		busy = row.State == store.EffectDue || row.State == store.EffectLeased
 		return err
-	}); err != nil || lot == nil || busy {
+	}); err != nil || lot == nil {
 		return nil, err
+	}
+	if busy {
+		return nil, errBusy
 	}
 	last, verified := lot.UsageIn(f.feed.ID)
 	usage := v.Usage

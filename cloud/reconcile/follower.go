@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +47,10 @@ type follower struct {
 	failures int              // in a row
 	// handled says how a record looked when it was dealt with: a sweep shows again what changed shortly before it.
 	handled map[string]string
+	// busy are lots that changed while an effect on their usage was under way, as they were shown last: whether the effect
+	// has seen the change is known when it ends. There are no more of them than effects under way; a new process reads
+	// everything once more.
+	busy map[event.LotKey]connector.View
 
 	mu    sync.Mutex // guards what follows
 	fresh time.Time  // all that changed before this is known
@@ -55,7 +61,7 @@ func newFollower(feed Feed, deps Deps, m *metrics) *follower {
 	log := deps.Log.With().Str(telemetry.KeySystem, feed.ID).Logger()
 	return &follower{
 		feed: feed, deps: deps, log: log, metrics: m, quiet: telemetry.Quiet{Log: log, Now: deps.Now}, full: true, fresh: deps.Now(),
-		handled: map[string]string{},
+		handled: map[string]string{}, busy: map[event.LotKey]connector.View{},
 	}
 }
 
@@ -150,6 +156,7 @@ func (f *follower) step(ctx context.Context) (more bool, err error) {
 	}
 	if !ours {
 		f.known(began) // to the copy that follows it, which says how old it is there
+		f.full = true  // what that copy keeps in memory alone may end with it
 		return false, nil
 	}
 	end, next, err := f.page(ctx, connector.Cursor(at.Cursor))
@@ -167,7 +174,7 @@ func (f *follower) step(ctx context.Context) (more bool, err error) {
 		return true, nil
 	}
 	f.known(began)
-	if err := f.again(ctx); err != nil {
+	if err := errors.Join(f.again(ctx), f.settled(ctx)); err != nil {
 		return false, err
 	}
 	return false, f.everything(ctx, at, began)
@@ -262,9 +269,11 @@ func (f *follower) again(ctx context.Context) error {
 			return fmt.Errorf("read %s %s again: %w", u.Kind, u.Object, err)
 		}
 		if err != nil || !v.Exists {
+			o.Lot = event.LotKey(u.Lot) // what it was about is still so
 			v = connector.View{Object: o, Exists: v.Exists}
 			err = f.keep(ctx, &v, unreadable(err))
 		} else {
+			delete(f.handled, handle(&v)) // as long as it is kept it was not dealt with
 			err = f.take(ctx, []connector.View{v})
 		}
 		if err != nil {
@@ -272,6 +281,42 @@ func (f *follower) again(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// settled deals with lots that were busy and no longer are. What was shown of most of them is what the effect left; the
+// others are read again, since they may have changed once more.
+func (f *follower) settled(ctx context.Context) error {
+	for _, lot := range slices.Sorted(maps.Keys(f.busy)) {
+		v := f.busy[lot]
+		in, err := f.lot(ctx, &v)
+		if err == nil && in != nil {
+			err = f.reread(ctx, lot)
+		}
+		switch {
+		case errors.Is(err, errBusy): // the next effect has begun
+		case err != nil:
+			return err
+		default:
+			delete(f.busy, lot)
+		}
+	}
+	return nil
+}
+
+// reread applies what a lot shows now. One that the system does not show any more says nothing.
+func (f *follower) reread(ctx context.Context, lot event.LotKey) error {
+	v, _, err := f.feed.System.Read(ctx, connector.Object{Kind: connector.ObjectLot, Lot: lot})
+	switch {
+	case err != nil && refused(err), err == nil && !v.Exists:
+		return nil
+	case err != nil:
+		return fmt.Errorf("read lot %s again: %w", lot, err)
+	}
+	in, err := f.lot(ctx, &v)
+	if err != nil || in == nil {
+		return err
+	}
+	return f.apply(ctx, &pending{inputs: []workflow.Input{*in}, from: []*connector.View{&v}})
 }
 
 // refused tells whether a system will answer the same way however often it is asked.
@@ -306,6 +351,8 @@ func (f *follower) take(ctx context.Context, views []connector.View) error {
 		switch {
 		case errors.As(err, &lasting):
 			err = f.keep(ctx, v, lasting)
+		case errors.Is(err, errBusy):
+			f.busy[v.Lot], err = *v, nil
 		case err == nil && in == nil:
 			err = f.done(ctx, v)
 		case err == nil:
@@ -376,10 +423,19 @@ func (f *follower) done(ctx context.Context, v *connector.View) error {
 	if f.unread() == 0 {
 		return nil
 	}
-	return f.deps.Store.Update(ctx, func(tx *store.Tx) error { return tx.DropUnread(f.feed.ID, string(v.Kind), objectID(v)) })
+	dropped := false
+	err := f.deps.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		dropped, err = tx.DropUnread(f.feed.ID, string(v.Kind), objectID(v))
+		return err
+	})
+	if err != nil || !dropped || v.Disposition == nil {
+		return err
+	}
+	return f.deps.Engine.Look(ctx, v.Lot)
 }
 
-// keep notes an object that became no event, for a person to see.
+// keep notes an object that became no event, for a person to see. A decision that is not understood may be the one that
+// forbids: it keeps its lot from being released.
 func (f *follower) keep(ctx context.Context, v *connector.View, why error) error {
 	now, first := f.deps.Now(), false
 	err := f.deps.Store.Update(ctx, func(tx *store.Tx) (err error) {
@@ -390,6 +446,9 @@ func (f *follower) keep(ctx context.Context, v *connector.View, why error) error
 	})
 	if err == nil && first {
 		f.log.Warn().AnErr(telemetry.KeyError, why).Str("object", handle(v)).Msg("object of the feed is not understood")
+		if v.Kind == connector.ObjectDecision && v.Lot != "" {
+			err = f.deps.Engine.Look(ctx, v.Lot)
+		}
 	}
 	return err
 }

@@ -325,6 +325,17 @@ func TestFollower_Unread(t *testing.T) {
 			if len(got) != 1 || !strings.Contains(got[0].Reason, c.want) || len(b.events(testLot)) != 0 {
 				t.Fatalf("unread %+v, want one that says %q", got, c.want)
 			}
+			var kept bool
+			if err := b.deps.Store.View(t.Context(), func(tx *store.Tx) error {
+				f, err := tx.Facts(testLot)
+				kept = f.Evidence.Against()
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if want := got[0].Lot == string(testLot); kept != want {
+				t.Errorf("speaks against the lot's release: %t, want %t", kept, want)
+			}
 			b.source.set(func() { b.source.views = map[string]connector.View{} }) // the feed shows it no more
 			good.Exists = true
 			b.source.hidden["D1"] = good
@@ -334,6 +345,71 @@ func TestFollower_Unread(t *testing.T) {
 				t.Errorf("put right: events %+v, unread %+v", b.events(testLot), b.unreadObjects())
 			}
 		})
+	}
+}
+
+func TestFollower_Unread_KeepsTheRelease(t *testing.T) {
+	b := newBench(t)
+	b.source.put(decision("D1", 1, quality.Release, ""))
+	b.sweep()
+	b.release()
+	state := func(want quality.ReleaseState) {
+		t.Helper()
+		if got := b.release(); got != want {
+			t.Fatalf("the lot is %s, want %s", got, want)
+		}
+	}
+	state(quality.Releasing) // the plant has no agent that could be asked
+	bad := decision("D1", 2, quality.Reject, "")
+	bad.Disposition.Reason = ""
+	b.source.put(bad)
+	b.sweep()
+	state(quality.Asking)
+	b.restart() // what is understood meanwhile was dealt with before the new process knows that it was kept
+	b.source.put(decision("D1", 2, quality.Release, ""))
+	b.sweep()
+	b.clock = b.clock.Add(retryUnread)
+	b.sweep()
+	if got := b.unreadObjects(); len(got) != 0 {
+		t.Fatalf("unread %+v", got)
+	}
+	state(quality.Releasing)
+	t.Run("what can't be read any more still names its lot", func(t *testing.T) {
+		bad := decision("D2", 1, quality.Reject, "")
+		bad.Disposition.Reason = ""
+		b.source.put(bad)
+		b.sweep()
+		b.source.set(func() { b.source.views = map[string]connector.View{} })
+		b.clock = b.clock.Add(retryUnread)
+		b.sweep()
+		if got := b.unreadObjects(); len(got) != 1 || got[0].Lot != string(testLot) {
+			t.Fatalf("unread %+v", got)
+		}
+		state(quality.Asking)
+	})
+}
+
+// release fires what the engine tells itself, and returns how far the lot has come.
+func (b *bench) release() quality.ReleaseState {
+	b.t.Helper()
+	for {
+		var due []quality.Timer
+		var lot *quality.Lot
+		if err := b.deps.Store.View(b.t.Context(), func(tx *store.Tx) (err error) {
+			if lot, err = tx.Lot(testLot); err == nil {
+				due, err = tx.Timers(100)
+			}
+			return err
+		}); err != nil {
+			b.t.Fatal(err)
+		}
+		due = slices.DeleteFunc(due, func(x quality.Timer) bool { return x.Due.After(b.clock) })
+		if len(due) == 0 {
+			return lot.Release.State
+		}
+		for _, x := range due {
+			b.apply(&event.TimerFired{MayLot: event.MayLot{Lot: x.Lot}, Timer: event.Name(x.Name), Object: x.Object, Due: event.At(x.Due)}, x.Name, x.Object, x.Due.String())
+		}
 	}
 }
 
@@ -497,30 +573,33 @@ func TestFollower_Allocations(t *testing.T) {
 	}
 }
 
+// settle ends the one effect that is due, with what it read.
+func (b *bench) settle(usage event.UsageStatus) {
+	b.t.Helper()
+	var rows []store.EffectRow
+	if err := b.deps.Store.Update(b.t.Context(), func(tx *store.Tx) (err error) {
+		rows, err = tx.ClaimEffects("d", []string{"sys"}, 10, b.clock, time.Minute)
+		return err
+	}); err != nil || len(rows) != 1 {
+		b.t.Fatalf("effects %+v, %v", rows, err)
+	}
+	s := workflow.Settlement{Outcome: event.AlreadyApplied, Wanted: "usage", Usage: usage, Own: event.Unrestricted}
+	if err := b.deps.Engine.Settle(b.t.Context(), &rows[0], s); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func TestFollower_Lots(t *testing.T) {
 	b := newBench(t)
 	show := func(lot event.LotKey, usage event.UsageStatus) {
 		b.source.put(connector.View{Object: connector.Object{Kind: connector.ObjectLot, Lot: lot}, Usage: usage, UsageRaw: string(usage), Ref: event.Ref{ETag: "1"}})
 		b.sweep()
 	}
-	settle := func(usage event.UsageStatus) {
-		t.Helper()
-		var rows []store.EffectRow
-		if err := b.deps.Store.Update(t.Context(), func(tx *store.Tx) (err error) {
-			rows, err = tx.ClaimEffects("d", []string{"sys"}, 10, b.clock, time.Minute)
-			return err
-		}); err != nil || len(rows) != 1 {
-			t.Fatalf("effects %+v, %v", rows, err)
-		}
-		if err := b.deps.Engine.Settle(t.Context(), &rows[0], workflow.Settlement{Outcome: event.AlreadyApplied, Wanted: "usage", Usage: usage, Own: event.Unrestricted}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	show(testLot, event.Blocked)
 	if got := b.events(testLot); len(got) != 0 {
 		t.Fatalf("while an effect is under way: %+v", got)
 	}
-	settle(event.Unrestricted)
+	b.settle(event.Unrestricted)
 	show(testLot, event.Unrestricted)
 	show("lot::M:foreign", event.Blocked)
 	before := len(b.events(testLot))
@@ -533,10 +612,45 @@ func TestFollower_Lots(t *testing.T) {
 	if c, ok := got[before].(*event.LotStatusChanged); !ok || c.System != "sys" || c.Usage != event.Blocked || c.Raw != "blocked" {
 		t.Errorf("event %+v", got[before])
 	}
-	settle(event.Blocked)
+	b.settle(event.Blocked)
 	show(testLot, event.Blocked)
 	if n := len(b.events(testLot)); n != before+2 { // the settlement
 		t.Errorf("%d events after it was looked at, want none but that", n-before)
+	}
+}
+
+func TestFollower_Lots_ChangedDuringAnEffect(t *testing.T) {
+	lot := func(usage event.UsageStatus) connector.View {
+		return connector.View{Object: connector.Object{Kind: connector.ObjectLot, Lot: testLot}, Usage: usage, UsageRaw: string(usage)}
+	}
+	for _, c := range []struct {
+		name        string
+		shown, then event.UsageStatus // while the effect is under way, and after it
+		want        int               // events
+	}{
+		{"by someone else, after the effect has read it", event.Blocked, event.Blocked, 1},
+		{"by the effect", event.Unrestricted, event.Unrestricted, 0},
+		{"by someone else, who took it back", event.Blocked, event.Unrestricted, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.sweep()
+			b.sweep()
+			b.source.put(lot(c.shown))
+			b.sweep() // an effect is due
+			b.source.set(func() { b.source.views = map[string]connector.View{} })
+			b.sweep()
+			now := lot(c.then)
+			now.Exists = true
+			b.source.hidden[""] = now
+			b.settle(event.Unrestricted)
+			before := len(b.events(testLot))
+			b.sweep()
+			b.sweep()
+			if n := len(b.events(testLot)) - before; n != c.want || len(b.busy) != 0 {
+				t.Errorf("%d events after the effect has ended, %d lots still wait; want %d and none", n, len(b.busy), c.want)
+			}
+		})
 	}
 }
 

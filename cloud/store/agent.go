@@ -36,14 +36,20 @@ func (h *HeadRow) Last(epoch event.Epoch, lane event.Lane) int64 {
 	return 0
 }
 
-// PutHead stores the newest head of an epoch.
+// PutHead stores the newest head of an epoch, and forgets those of the agent's former epochs of which all has come: what
+// they state is stated by the epoch's closing.
 func (t *Tx) PutHead(h *HeadRow) error {
 	stated, err := json.Marshal(h.Stated)
 	if err != nil {
 		return err
 	}
-	return t.exec(`INSERT INTO head (plant, agent, epoch, barrier, at, stated) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (plant, agent, epoch)
-		DO UPDATE SET barrier = excluded.barrier, at = excluded.at, stated = excluded.stated`, h.Plant, h.Agent, h.Epoch, h.Barrier, text(h.At), string(stated))
+	if err := t.exec(`INSERT INTO head (plant, agent, epoch, barrier, at, stated) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (plant, agent, epoch)
+		DO UPDATE SET barrier = excluded.barrier, at = excluded.at, stated = excluded.stated`, h.Plant, h.Agent, h.Epoch, h.Barrier, text(h.At), string(stated)); err != nil {
+		return err
+	}
+	return t.exec(`DELETE FROM head WHERE plant = ? AND agent = ? AND epoch <> ? AND EXISTS (SELECT 1 FROM epoch e
+		WHERE e.plant = head.plant AND e.agent = head.agent AND e.epoch = head.epoch AND e.closed = 1 AND e.whole = 1 AND e.superseded = 0)`,
+		h.Plant, h.Agent, h.Epoch)
 }
 
 const headColumns = `plant, agent, epoch, barrier, at, stated`
@@ -76,9 +82,18 @@ func (t *Tx) Head(plant event.PlantID, agent string, epoch event.Epoch) (*HeadRo
 	return &rows[0], nil
 }
 
-// HeadsOf returns the newest head of each epoch of an agent, oldest first. An empty plant means all agents.
+// HeadsOf returns the newest head of each epoch of an agent, oldest first.
 func (t *Tx) HeadsOf(plant event.PlantID, agent string) ([]HeadRow, error) {
-	return t.heads(`SELECT 0, `+headColumns+` FROM head WHERE ? IN ('', plant) AND ? IN ('', agent) ORDER BY plant, agent, at, epoch`, plant, agent)
+	return t.heads(`SELECT 0, `+headColumns+` FROM head WHERE plant = ? AND agent = ? ORDER BY at, epoch`, plant, agent)
+}
+
+// headAt returns when an agent's newest head came, zero if none did.
+func (t *Tx) headAt(plant event.PlantID, agent string) (time.Time, error) {
+	var at string
+	if err := t.row(`SELECT COALESCE(MAX(at), '') FROM head WHERE plant = ? AND agent = ?`, plant, agent).Scan(&at); err != nil {
+		return time.Time{}, err
+	}
+	return parse(at)
 }
 
 // OpenHeads returns the heads of an agent whose seqs have not all come, oldest first.
@@ -130,22 +145,29 @@ type AgentRow struct {
 	Barrier  int64     // that it said
 }
 
+const agentColumns = `COALESCE(g.answered, 0), COALESCE(g.asked, 0), COALESCE(g.asked_at, ''), COALESCE(g.version, 0),
+	COALESCE(g.told_at, ''), COALESCE(g.told, ''), COALESCE(g.covered, ''), COALESCE(g.barrier, 0)`
+
+func (r *AgentRow) scan(scan func(...any) error, first ...any) error {
+	var asked, told string
+	if err := scan(append(first, &r.Answered, &r.Asked, &asked, &r.Version, &told, &r.Told, &r.Covered, &r.Barrier)...); err != nil {
+		return err
+	}
+	var err error
+	if r.AskedAt, err = parse(asked); err != nil {
+		return err
+	}
+	r.ToldAt, err = parse(told)
+	return err
+}
+
 // AgentRow returns an agent's row; an empty one if it was never asked or told anything.
 func (t *Tx) AgentRow(plant event.PlantID, agent string) (AgentRow, error) {
 	r := AgentRow{Plant: plant, Agent: agent}
-	var asked, told string
-	err := t.row(`SELECT answered, asked, asked_at, version, told_at, told, covered, barrier FROM agent WHERE plant = ? AND agent = ?`, plant, agent).
-		Scan(&r.Answered, &r.Asked, &asked, &r.Version, &told, &r.Told, &r.Covered, &r.Barrier)
+	err := r.scan(t.row(`SELECT `+agentColumns+` FROM agent g WHERE plant = ? AND agent = ?`, plant, agent).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
-		return r, nil
+		err = nil
 	}
-	if err != nil {
-		return r, err
-	}
-	if r.AskedAt, err = parse(asked); err != nil {
-		return r, err
-	}
-	r.ToldAt, err = parse(told)
 	return r, err
 }
 
@@ -158,23 +180,35 @@ func (t *Tx) PutAgent(r *AgentRow) error {
 		r.Plant, r.Agent, r.Answered, r.Asked, text(r.AskedAt), r.Version, text(r.ToldAt), r.Told, r.Covered, r.Barrier)
 }
 
-// Answers returns the agents of a plant that have to answer before a release, with how far they have: those with an epoch
-// that is not closed. One whose epochs are all closed is retired.
-func (t *Tx) Answers(plant event.PlantID) ([]quality.Answer, error) {
-	var all []quality.Answer
+// agentsInQuestion returns the agents of a plant that have to answer before a release, with how far they have, sorted:
+// those with an epoch that is not closed. One whose epochs are all closed is retired.
+func (t *Tx) agentsInQuestion(plant event.PlantID) ([]AgentRow, error) {
+	var all []AgentRow
 	err := t.each(func(rows *sql.Rows) error {
-		a := quality.Answer{Plant: plant}
-		var at string
-		err := rows.Scan(&a.Agent, &a.Answered, &at)
-		if err == nil {
-			a.HeadAt, err = parse(at)
+		r := AgentRow{Plant: plant}
+		err := rows.Scan(&r.Agent, &r.Answered)
+		all = append(all, r)
+		return err
+	}, `SELECT DISTINCT e.agent, COALESCE(a.answered, 0) FROM epoch e LEFT JOIN agent a ON a.plant = e.plant AND a.agent = e.agent
+		WHERE e.plant = ? AND e.closed = 0 AND e.superseded = 0 ORDER BY e.agent`, plant)
+	return all, err
+}
+
+// Answers returns how far the agents of a plant in question have answered.
+func (t *Tx) Answers(plant event.PlantID) ([]quality.Answer, error) {
+	agents, err := t.agentsInQuestion(plant)
+	if err != nil {
+		return nil, err
+	}
+	var all []quality.Answer
+	for i := range agents {
+		a := quality.Answer{Plant: plant, Agent: agents[i].Agent, Answered: agents[i].Answered}
+		if a.HeadAt, err = t.headAt(plant, a.Agent); err != nil {
+			return nil, err
 		}
 		all = append(all, a)
-		return err
-	}, `SELECT e.agent, COALESCE(MAX(a.answered), 0), COALESCE((SELECT MAX(h.at) FROM head h WHERE h.plant = e.plant AND h.agent = e.agent), '')
-		FROM epoch e LEFT JOIN agent a ON a.plant = e.plant AND a.agent = e.agent
-		WHERE e.plant = ? AND e.closed = 0 AND e.superseded = 0 GROUP BY e.plant, e.agent ORDER BY e.agent`, plant)
-	return all, err
+	}
+	return all, nil
 }
 
 // LiveAgents returns all agents that are not retired.
@@ -182,15 +216,10 @@ func (t *Tx) LiveAgents() ([]AgentRow, error) {
 	var all []AgentRow
 	err := t.each(func(rows *sql.Rows) error {
 		var r AgentRow
-		err := rows.Scan(&r.Plant, &r.Agent)
+		err := r.scan(rows.Scan, &r.Plant, &r.Agent)
 		all = append(all, r)
 		return err
-	}, `SELECT DISTINCT plant, agent FROM epoch WHERE closed = 0 ORDER BY plant, agent`)
-	for i := range all {
-		if err != nil {
-			break
-		}
-		all[i], err = t.AgentRow(all[i].Plant, all[i].Agent)
-	}
+	}, `SELECT DISTINCT e.plant, e.agent, `+agentColumns+` FROM epoch e LEFT JOIN agent g ON g.plant = e.plant AND g.agent = e.agent
+		WHERE e.closed = 0 ORDER BY e.plant, e.agent`)
 	return all, err
 }

@@ -5,8 +5,12 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
@@ -56,15 +60,22 @@ func digest(v any) (string, error) {
 
 // controlEpochs fills in what concerns the agent's epochs, the newest first.
 func (t *Tx) controlEpochs(plant event.PlantID, agent string, now time.Time, set *event.ControlSet) error {
-	epochs, err := t.Epochs(plant, agent)
-	if err != nil {
-		return err
-	}
 	decisions, err := t.EpochDecisions(plant, agent)
 	if err != nil {
 		return err
 	}
+	epochs, err := t.epochsWhere(`plant = ? AND agent = ? AND (superseded = 1
+		OR epoch IN (SELECT epoch FROM epoch_decision WHERE plant = ? AND agent = ?)
+		OR epoch IN (SELECT epoch FROM epoch WHERE plant = ? AND agent = ? ORDER BY first_seen DESC, epoch DESC LIMIT ?))`,
+		plant, agent, plant, agent, plant, agent, coveredEpochs)
+	if err != nil {
+		return err
+	}
 	open, err := t.OpenHeads(plant, agent)
+	if err != nil {
+		return err
+	}
+	have, err := t.accounts(plant, agent, epochs[max(0, len(epochs)-coveredEpochs):])
 	if err != nil {
 		return err
 	}
@@ -81,7 +92,7 @@ func (t *Tx) controlEpochs(plant event.PlantID, agent string, now time.Time, set
 			continue
 		}
 		for _, lane := range []event.Lane{event.LaneQuality, event.LaneTelemetry} {
-			if err := t.controlLane(r, lane, now, open, set); err != nil {
+			if err := t.controlLane(r, lane, have[laneKey{r.Epoch, lane}], now, open, set); err != nil {
 				return err
 			}
 		}
@@ -89,14 +100,48 @@ func (t *Tx) controlEpochs(plant event.PlantID, agent string, now time.Time, set
 	return nil
 }
 
-func (t *Tx) controlLane(r *EpochRow, lane event.Lane, now time.Time, open []HeadRow, set *event.ControlSet) error {
-	have, err := t.accountedFor(r.Plant, r.Agent, r.Epoch, lane)
-	if err != nil {
-		return err
+// laneKey names a lane of one of an agent's epochs.
+type laneKey struct {
+	epoch event.Epoch
+	lane  event.Lane
+}
+
+// accounts returns the seqs of at most coveredEpochs epochs of an agent that came, or that it declared as gone.
+func (t *Tx) accounts(plant event.PlantID, agent string, epochs []EpochRow) (map[laneKey]Ranges, error) {
+	args := []any{plant, agent}
+	for i := range coveredEpochs { // one statement for any number of them
+		epoch := event.Epoch("")
+		if i < len(epochs) {
+			epoch = epochs[i].Epoch
+		}
+		args = append(args, epoch)
 	}
+	these := `plant = ? AND agent = ? AND epoch IN (?` + strings.Repeat(", ?", coveredEpochs-1) + `)`
+	have := map[laneKey]Ranges{}
+	if err := t.each(func(rows *sql.Rows) error {
+		var k laneKey
+		var s string
+		if err := rows.Scan(&k.epoch, &k.lane, &s); err != nil {
+			return err
+		}
+		r, err := ParseRanges(s)
+		have[k] = have[k].Unite(r)
+		return err
+	}, `SELECT epoch, lane, ranges FROM coverage WHERE `+these, args...); err != nil {
+		return nil, err
+	}
+	lost, err := docs[quality.Gap](t, `SELECT doc FROM gap WHERE `+these+` AND kind = 'loss'`, args...)
+	for i := range lost {
+		k := laneKey{lost[i].Epoch, lost[i].Lane}
+		have[k] = have[k].Add(lost[i].FromSeq, lost[i].ToSeq)
+	}
+	return have, err
+}
+
+func (t *Tx) controlLane(r *EpochRow, lane event.Lane, have Ranges, now time.Time, open []HeadRow, set *event.ControlSet) error {
 	set.Covered = append(set.Covered, event.Covered{Epoch: r.Epoch, Lane: lane, Seq: have.Whole()})
 	last := int64(0)
-	if r.Closed {
+	if r.Closed && len(have.Missing(r.Closing(lane))) > 0 {
 		end, err := t.endOf(r)
 		if err != nil {
 			return err
@@ -130,48 +175,95 @@ type SilentAgent struct {
 // Subject names the agent in alerts.
 func (s *SilentAgent) Subject() string { return string(s.Plant) + "/" + s.Agent }
 
+// question is what a lot waits for an agent's answer to.
+type question struct {
+	lot     event.LotKey
+	barrier int64
+	at      string
+}
+
 // Silent returns the agents that have not answered a lot's question since before.
 func (t *Tx) Silent(before time.Time) ([]SilentAgent, error) {
-	type key struct {
-		plant event.PlantID
-		agent string
+	asked, err := t.questions(before)
+	if err != nil || len(asked) == 0 {
+		return nil, err
 	}
-	found := map[key]*SilentAgent{}
+	accepted, err := t.acceptedAnswers()
+	if err != nil {
+		return nil, err
+	}
 	var all []SilentAgent
-	var order []key
-	err := t.each(func(rows *sql.Rows) error {
-		var plant event.PlantID
-		var agent, at, head, lot string
-		if err := rows.Scan(&plant, &agent, &at, &head, &lot); err != nil {
-			return err
-		}
-		asked, err := parse(at)
+	for _, a := range slices.Sorted(maps.Keys(asked)) {
+		agents, err := t.agentsInQuestion(a)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		k := key{plant, agent}
-		s := found[k]
-		if s == nil {
-			s = &SilentAgent{Plant: plant, Agent: agent, Since: asked}
-			found[k] = s
-			order = append(order, k)
-			if s.HeadAt, err = parse(head); err != nil {
-				return err
+		for _, r := range agents {
+			s, err := t.silent(&r, asked[a], accepted)
+			if err != nil {
+				return nil, err
+			}
+			if s.Lots > 0 {
+				all = append(all, s)
 			}
 		}
-		s.Lots++
-		if asked.Before(s.Since) {
-			s.Since = asked
-		}
-		return nil
-	}, `SELECT DISTINCT e.plant, e.agent, a.at, COALESCE((SELECT MAX(h.at) FROM head h WHERE h.plant = e.plant AND h.agent = e.agent), ''), a.lot
-		FROM ask a CROSS JOIN lot_plant p CROSS JOIN epoch e LEFT JOIN agent g ON g.plant = e.plant AND g.agent = e.agent
-		WHERE a.granted = 0 AND a.barrier > 0 AND a.at <= ? AND p.lot = a.lot AND e.plant = p.plant AND e.closed = 0 AND e.superseded = 0
-		AND COALESCE(g.answered, 0) < a.barrier
-		AND NOT EXISTS (SELECT 1 FROM acceptance x WHERE x.lot = a.lot AND x.agent = e.agent AND x.plant = e.plant AND x.barrier >= a.barrier)
-		ORDER BY e.plant, e.agent`, text(before))
-	for _, k := range order {
-		all = append(all, *found[k])
 	}
-	return all, err
+	return all, nil
+}
+
+// silent counts the questions that an agent has not answered, and that nobody answered for it.
+func (t *Tx) silent(r *AgentRow, asked []question, accepted map[string]int64) (s SilentAgent, err error) {
+	s = SilentAgent{Plant: r.Plant, Agent: r.Agent}
+	since := ""
+	for _, q := range asked {
+		if q.barrier <= r.Answered || len(accepted) > 0 && accepted[acceptedBy(q.lot, r.Plant, r.Agent)] >= q.barrier {
+			continue
+		}
+		if s.Lots++; since == "" || q.at < since {
+			since = q.at
+		}
+	}
+	if s.Lots == 0 {
+		return s, nil
+	}
+	if s.Since, err = parse(since); err != nil {
+		return s, err
+	}
+	s.HeadAt, err = t.headAt(r.Plant, r.Agent)
+	return s, err
+}
+
+// questions returns what lots have asked since before and still wait for, by plant.
+func (t *Tx) questions(before time.Time) (map[event.PlantID][]question, error) {
+	asked := map[event.PlantID][]question{}
+	err := t.each(func(rows *sql.Rows) error {
+		var plant event.PlantID
+		var q question
+		err := rows.Scan(&plant, &q.lot, &q.barrier, &q.at)
+		asked[plant] = append(asked[plant], q)
+		return err
+	}, `SELECT p.plant, a.lot, a.barrier, a.at FROM ask a CROSS JOIN lot_plant p
+		WHERE a.granted = 0 AND a.barrier > 0 AND a.at <= ? AND p.lot = a.lot`, text(before))
+	return asked, err
+}
+
+func acceptedBy(lot event.LotKey, plant event.PlantID, agent string) string {
+	return string(lot) + "#" + string(plant) + "/" + agent
+}
+
+// acceptedAnswers returns up to which barrier persons have signed for an agent's answer to a lot that asks.
+func (t *Tx) acceptedAnswers() (map[string]int64, error) {
+	signed := map[string]int64{}
+	err := t.each(func(rows *sql.Rows) error {
+		var lot event.LotKey
+		var plant event.PlantID
+		var agent string
+		var barrier int64
+		err := rows.Scan(&lot, &plant, &agent, &barrier)
+		k := acceptedBy(lot, plant, agent)
+		signed[k] = max(signed[k], barrier)
+		return err
+	}, `SELECT x.lot, x.plant, x.agent, x.barrier FROM ask a CROSS JOIN acceptance x
+		WHERE a.granted = 0 AND a.barrier > 0 AND x.lot = a.lot AND x.agent <> ''`)
+	return signed, err
 }

@@ -63,6 +63,9 @@ func (t *Tx) PutEpoch(r *EpochRow) error {
 
 // Epochs returns an agent's epochs, the first seen first. An empty plant means all agents.
 func (t *Tx) Epochs(plant event.PlantID, agent string) ([]EpochRow, error) {
+	if plant != "" && agent != "" {
+		return t.epochsWhere(`plant = ? AND agent = ?`, plant, agent)
+	}
 	return t.epochsWhere(`? IN ('', plant) AND ? IN ('', agent)`, plant, agent)
 }
 
@@ -120,6 +123,14 @@ func (r Ranges) Add(from, to int64) Ranges {
 	return slices.Replace(r, i, j, Range{from, to})
 }
 
+// Unite puts other intervals in.
+func (r Ranges) Unite(other Ranges) Ranges {
+	for _, x := range other {
+		r = r.Add(x.From, x.To)
+	}
+	return r
+}
+
 // Max returns the largest seq, 0 if there is none.
 func (r Ranges) Max() int64 {
 	if len(r) == 0 {
@@ -131,6 +142,13 @@ func (r Ranges) Max() int64 {
 // Contain tells whether r has every seq from one to another.
 func (r Ranges) Contain(from, to int64) bool {
 	return slices.ContainsFunc(r, func(x Range) bool { return x.From <= from && to <= x.To })
+}
+
+// Meets tells whether r and other have a seq in common.
+func (r Ranges) Meets(other Ranges) bool {
+	return slices.ContainsFunc(r, func(x Range) bool {
+		return slices.ContainsFunc(other, func(y Range) bool { return x.From <= y.To && y.From <= x.To })
+	})
 }
 
 // Whole returns the last seq up to which none from 1 on is missing, 0 if the first is.

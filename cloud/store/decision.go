@@ -37,6 +37,10 @@ func (t *Tx) EpochDecisionOf(plant event.PlantID, agent string, epoch event.Epoc
 
 // EpochDecisions returns the decisions about an agent's epochs, by epoch. An empty plant means all agents.
 func (t *Tx) EpochDecisions(plant event.PlantID, agent string) (map[event.Epoch]EpochDecisionRow, error) {
+	where := `? IN ('', plant) AND ? IN ('', agent)`
+	if plant != "" && agent != "" {
+		where = `plant = ? AND agent = ?`
+	}
 	all := map[event.Epoch]EpochDecisionRow{}
 	err := t.each(func(rows *sql.Rows) error {
 		var r EpochDecisionRow
@@ -47,7 +51,7 @@ func (t *Tx) EpochDecisions(plant event.PlantID, agent string) (map[event.Epoch]
 		}
 		all[r.Epoch] = r
 		return err
-	}, `SELECT plant, agent, epoch, decision, principal, reason, at FROM epoch_decision WHERE ? IN ('', plant) AND ? IN ('', agent)`, plant, agent)
+	}, `SELECT plant, agent, epoch, decision, principal, reason, at FROM epoch_decision WHERE `+where, plant, agent)
 	return all, err
 }
 

@@ -158,6 +158,31 @@ func (t *Tx) ClaimEffects(owner string, systems []string, limit int, now time.Ti
 	return claimed, nil
 }
 
+// StaleUsage returns the settled effects on the usage of lots whose release was granted and that a system has not been
+// seen to free since before. Of one that someone else restricts there nobody says when that ends, unless the system does.
+func (t *Tx) StaleUsage(systems []string, before time.Time) (ids []string, err error) {
+	if len(systems) == 0 {
+		return nil, nil
+	}
+	args := []any{quality.LotUsageSet, text(before)}
+	for _, s := range systems {
+		args = append(args, s)
+	}
+	err = t.each(func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT e.id FROM ask a CROSS JOIN effect e WHERE a.granted = 1 AND e.lot = a.lot AND e.kind = ? AND e.state = 'settled' AND e.due <= ?
+		AND e.system IN (?`+strings.Repeat(", ?", len(systems)-1)+`) ORDER BY e.id`, args...)
+	return ids, err
+}
+
+// LookAgain makes a settled effect due, to see what the system shows by now. What is wanted is asked for as before.
+func (t *Tx) LookAgain(id string, now time.Time) error {
+	return t.exec(`UPDATE effect SET state = 'due', due = ?, asked = ? WHERE id = ? AND state = 'settled'`, text(now), text(now), id)
+}
+
 // NextEffect returns when the next effect becomes due or its lease ends; ok is false if none waits.
 func (t *Tx) NextEffect() (at time.Time, ok bool, err error) {
 	var due, lease sql.NullString

@@ -54,9 +54,9 @@ func (t *Tx) PutUnread(u *Unread) (first bool, err error) {
 		u.Lot, u.Reason, text(u.Tried), u.System, u.Kind, u.Object)
 }
 
-// DropUnread forgets an object that became an event; one that is not kept is no error.
-func (t *Tx) DropUnread(system, kind, object string) error {
-	return t.exec(`DELETE FROM feed_unread WHERE system = ? AND kind = ? AND object = ?`, system, kind, object)
+// DropUnread forgets an object that became an event. It returns false if it was not kept.
+func (t *Tx) DropUnread(system, kind, object string) (bool, error) {
+	return t.changed(`DELETE FROM feed_unread WHERE system = ? AND kind = ? AND object = ?`, system, kind, object)
 }
 
 // UnreadOf returns at most limit objects of a system that became no event, those first that were not tried for the longest

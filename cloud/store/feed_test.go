@@ -47,7 +47,7 @@ func TestTx_Unread(t *testing.T) {
 		return err
 	})
 	update(t, s, func(tx *Tx) error {
-		if err := tx.DropUnread("qms1", "decision", "D2"); err != nil {
+		if dropped, err := tx.DropUnread("qms1", "decision", "D2"); err != nil || !dropped {
 			return err
 		}
 		n, err := tx.CountUnread("qms1")

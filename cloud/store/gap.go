@@ -43,6 +43,9 @@ func (t *Tx) gapsSince(plant event.PlantID, since time.Time) ([]quality.Gap, err
 				return nil, err
 			}
 			lost = !covered.Contain(g.FromSeq, g.ToSeq) // they may have come after all
+			if g.To, err = t.lossKnown(&g); err != nil {
+				return nil, err
+			}
 		}
 		if lost {
 			all = append(all, g)
@@ -56,17 +59,39 @@ func (t *Tx) gapsSince(plant event.PlantID, since time.Time) ([]quality.Gap, err
 	return slices.Concat(all, missing, kept), err
 }
 
-// HasLoss tells whether an agent declared records of an epoch's lane quality as gone.
-func (t *Tx) HasLoss(plant event.PlantID, agent string, epoch event.Epoch) (has bool, err error) {
-	err = t.row(`SELECT EXISTS (SELECT 1 FROM gap WHERE epoch = ? AND lane = ? AND plant = ? AND agent = ? AND kind = 'loss')`,
-		epoch, event.LaneQuality, plant, agent).Scan(&has)
-	return has, err
+// lossKnown returns since when the cloud knows that records are lost and, where their epoch is over, what else came of it.
+func (t *Tx) lossKnown(g *quality.Gap) (time.Time, error) {
+	r, err := t.Epoch(g.Plant, g.Agent, g.Epoch)
+	if err != nil || r == nil {
+		return g.UpdatedAt, err
+	}
+	end, err := t.endOf(r)
+	if err == nil && end.Before(g.UpdatedAt) {
+		end = g.UpdatedAt
+	}
+	return end, err
+}
+
+// LossesOf returns the seqs of an epoch's lane quality that its agent declared as gone.
+func (t *Tx) LossesOf(plant event.PlantID, agent string, epoch event.Epoch) (Ranges, error) {
+	return t.losses(plant, agent, epoch, event.LaneQuality)
+}
+
+func (t *Tx) losses(plant event.PlantID, agent string, epoch event.Epoch, lane event.Lane) (lost Ranges, err error) {
+	gaps, err := docs[quality.Gap](t, `SELECT doc FROM gap WHERE epoch = ? AND lane = ? AND plant = ? AND agent = ? AND kind = 'loss'`,
+		epoch, lane, plant, agent)
+	for i := range gaps {
+		lost = lost.Add(gaps[i].FromSeq, gaps[i].ToSeq)
+	}
+	return lost, err
 }
 
 // missingAt returns what closed epochs lack, and the epochs that nobody decided about.
 func (t *Tx) missingAt(plant event.PlantID) (all []quality.Gap, err error) {
-	epochs, err := t.epochsWhere(`e.plant = ? AND (e.closed = 1 AND e.whole = 0 OR e.superseded = 1 AND NOT EXISTS (SELECT 1 FROM epoch_decision d
-		WHERE d.plant = e.plant AND d.agent = e.agent AND d.epoch = e.epoch AND d.decision = ?))`, plant, event.EpochQuarantined)
+	// The first condition is that of the index epoch_lacking, word for word.
+	epochs, err := t.epochsWhere(`plant = ? AND (closed = 1 AND whole = 0 OR superseded = 1) AND (closed = 1 AND whole = 0 OR
+		NOT EXISTS (SELECT 1 FROM epoch_decision d WHERE d.plant = e.plant AND d.agent = e.agent AND d.epoch = e.epoch AND d.decision = ?))`,
+		plant, event.EpochQuarantined)
 	for i := range epochs {
 		r := &epochs[i]
 		g := quality.Gap{Plant: r.Plant, Agent: r.Agent, Epoch: r.Epoch, Lane: event.LaneQuality, From: r.FirstSeen, UpdatedAt: r.FirstSeen}
@@ -134,10 +159,9 @@ func (t *Tx) accountedFor(plant event.PlantID, agent string, epoch event.Epoch, 
 	if err != nil {
 		return nil, err
 	}
-	lost, err := docs[quality.Gap](t, `SELECT doc FROM gap WHERE epoch = ? AND lane = ? AND plant = ? AND agent = ? AND kind = 'loss'`,
-		epoch, lane, plant, agent)
-	for i := range lost {
-		have = have.Add(lost[i].FromSeq, lost[i].ToSeq)
+	lost, err := t.losses(plant, agent, epoch, lane)
+	for _, x := range lost {
+		have = have.Add(x.From, x.To)
 	}
 	return have, err
 }
@@ -162,7 +186,7 @@ func (t *Tx) keptAt(plant event.PlantID, since time.Time) (all []quality.Gap, er
 	for i := range rows {
 		r := &rows[i]
 		g := quality.Gap{
-			ID: quality.DeadletterID(r.ID), Kind: quality.GapQuarantine, Plant: r.Plant, From: r.At, To: r.At, Reason: r.Cause, UpdatedAt: r.At,
+			ID: quality.DeadletterID(r.ID), Kind: quality.GapQuarantine, Plant: r.Plant, From: r.told(), To: r.At, Reason: r.Cause, UpdatedAt: r.At,
 		}
 		if !agents[r.Key] && !strings.Contains(r.Key, ":") && event.CheckAgent(r.Key) == nil {
 			g.Equipment = event.EquipmentID(r.Key)
@@ -170,6 +194,16 @@ func (t *Tx) keptAt(plant event.PlantID, since time.Time) (all []quality.Gap, er
 		all = append(all, g)
 	}
 	return all, nil
+}
+
+// told returns the time from which a record that was kept may tell of something: its own, zero where it has none that can
+// be right. Its arrival says nothing about that: an agent may have had it for days.
+func (r *DeadletterRow) told() time.Time {
+	at, err := event.ParseTime(r.Message.Header(event.HeaderTime))
+	if err != nil || !at.Before(r.At) {
+		return time.Time{}
+	}
+	return at.Time
 }
 
 // gapsOf returns the open gaps that touch a lot and that nobody accepted for it, sorted by id.

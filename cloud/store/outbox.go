@@ -32,8 +32,20 @@ func (t *Tx) MarkOutbox(topic, key string) error {
 		DO UPDATE SET changes = outbox.changes + 1`, topic, key)
 }
 
-// Outbox returns at most limit rows, oldest first.
+// Outbox returns at most limit rows, oldest first, but for those of control records.
 func (t *Tx) Outbox(limit int) ([]OutboxRow, error) {
+	return t.outbox(`topic NOT LIKE 'control/%' ORDER BY id LIMIT ?`, limit)
+}
+
+// OutboxControl returns at most limit rows of control records, oldest first: of the plants of which no lot status waits
+// behind the row with the id after. What an agent reads in a control record is as new as its lot status.
+func (t *Tx) OutboxControl(after int64, limit int) ([]OutboxRow, error) {
+	return t.outbox(`topic >= 'control/' AND topic < 'control0' AND value IS NULL AND NOT EXISTS (SELECT 1 FROM outbox s
+		WHERE s.topic = 'lot-status/' || substr(o.topic, length('control/') + 1) AND s.value IS NULL AND s.id > ?)
+		ORDER BY id LIMIT ?`, after, limit)
+}
+
+func (t *Tx) outbox(where string, args ...any) ([]OutboxRow, error) {
 	var all []OutboxRow
 	err := t.each(func(rows *sql.Rows) error {
 		var r OutboxRow
@@ -50,7 +62,7 @@ func (t *Tx) Outbox(limit int) ([]OutboxRow, error) {
 		}
 		all = append(all, r)
 		return nil
-	}, `SELECT id, topic, key, changes, headers, value FROM outbox ORDER BY id LIMIT ?`, limit)
+	}, `SELECT id, topic, key, changes, headers, value FROM outbox o WHERE `+where, args...)
 	return all, err
 }
 

@@ -171,8 +171,13 @@ func (t *Tx) Ask(lot event.LotKey) (a quality.Ask, err error) {
 	return a, err
 }
 
-// PutAsk stores a lot's question. Granted tells that it was answered.
+// PutAsk stores a lot's question, where it is not stored as it is. Granted tells that it was answered.
 func (t *Tx) PutAsk(lot event.LotKey, a quality.Ask, granted bool) error {
+	var same bool
+	if err := t.row(`SELECT EXISTS (SELECT 1 FROM ask WHERE lot = ? AND barrier = ? AND round = ? AND granted = ? AND at = ?)`,
+		lot, a.Barrier, a.Round, flag(granted), text(a.At)).Scan(&same); err != nil || same {
+		return err
+	}
 	return t.exec(`INSERT INTO ask (lot, barrier, round, granted, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (lot) DO UPDATE SET
 		barrier = excluded.barrier, round = excluded.round, granted = excluded.granted, at = excluded.at`, lot, a.Barrier, a.Round, flag(granted), text(a.At))
 }
@@ -186,10 +191,16 @@ func (t *Tx) AskingLots(plant event.PlantID) ([]event.LotKey, error) {
 	return t.lotKeys(`SELECT a.lot FROM ask a CROSS JOIN lot_plant p WHERE p.lot = a.lot AND p.plant = ? ORDER BY a.lot`, plant)
 }
 
-// LotsAnswered returns those of the plant's lots whose question an answer to barrier may be the last one to.
-func (t *Tx) LotsAnswered(plant event.PlantID, barrier int64) ([]event.LotKey, error) {
-	return t.lotKeys(`SELECT a.lot FROM ask a CROSS JOIN lot_plant p WHERE a.granted = 0 AND a.barrier > 0 AND a.barrier <= ?
-		AND p.lot = a.lot AND p.plant = ? ORDER BY a.lot`, barrier, plant)
+// LotsAnswered returns the lots whose question, put by a barrier behind after and up to barrier, the plant has answered:
+// none of its agents in question has still to do so. An answer to barrier by an agent that had answered after was the
+// last one that they waited for at the plant.
+func (t *Tx) LotsAnswered(plant event.PlantID, after, barrier int64) ([]event.LotKey, error) {
+	return t.lotKeys(`SELECT a.lot FROM ask a CROSS JOIN lot_plant p WHERE a.granted = 0 AND a.barrier > ? AND a.barrier <= ?
+		AND p.lot = a.lot AND p.plant = ?
+		AND NOT EXISTS (SELECT 1 FROM epoch e LEFT JOIN agent g ON g.plant = e.plant AND g.agent = e.agent
+			WHERE e.plant = p.plant AND e.closed = 0 AND e.superseded = 0 AND COALESCE(g.answered, 0) < a.barrier
+			AND NOT EXISTS (SELECT 1 FROM acceptance x WHERE x.lot = a.lot AND x.agent = e.agent AND x.plant = e.plant AND x.barrier >= a.barrier))
+		ORDER BY a.lot`, after, barrier, plant)
 }
 
 // AskingAfter returns at most limit lots behind a key that ask, or were granted and are not released.

@@ -273,7 +273,11 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (err error) {
 	return nil
 }
 
-// View runs f in a transaction that reads one state of the database.
+// ErrReading is returned by what would write in a transaction that reads. It tells whether there is anything to write,
+// without keeping others from it.
+var ErrReading = errors.New("write in a reading transaction")
+
+// View runs f in a transaction that reads one state of the database. What would write returns [ErrReading].
 func (s *Store) View(ctx context.Context, f func(*Tx) error) (err error) {
 	var r *session
 	select {
@@ -288,7 +292,7 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) (err error) {
 	defer func() { err = errors.Join(err, r.end(ctx, "ROLLBACK")) }()
 	tx := r.tx(ctx)
 	tx.run = func(query string, _ ...any) (sql.Result, error) {
-		return nil, fmt.Errorf("write in a reading transaction: %.60q", query)
+		return nil, fmt.Errorf("%w: %.60q", ErrReading, query)
 	}
 	return f(tx)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -30,6 +31,20 @@ func (t *Tx) DropTimer(name, object string, due time.Time) error {
 
 // Timers returns at most limit timers, next first.
 func (t *Tx) Timers(limit int) ([]quality.Timer, error) {
+	return t.timers(`SELECT name, object, lot, due FROM timer ORDER BY due, name, object LIMIT ?`, limit)
+}
+
+// TimersNamed returns at most limit timers that have one of the names, next first.
+func (t *Tx) TimersNamed(limit int, names ...string) ([]quality.Timer, error) {
+	args := make([]any, 0, len(names)+1)
+	for _, n := range names {
+		args = append(args, n)
+	}
+	return t.timers(`SELECT name, object, lot, due FROM timer WHERE name IN (?`+strings.Repeat(", ?", len(names)-1)+`)
+		ORDER BY due, name, object LIMIT ?`, append(args, limit)...)
+}
+
+func (t *Tx) timers(query string, args ...any) ([]quality.Timer, error) {
 	var all []quality.Timer
 	err := t.each(func(rows *sql.Rows) error {
 		var x quality.Timer
@@ -40,6 +55,6 @@ func (t *Tx) Timers(limit int) ([]quality.Timer, error) {
 		}
 		all = append(all, x)
 		return err
-	}, `SELECT name, object, lot, due FROM timer ORDER BY due, name, object LIMIT ?`, limit)
+	}, query, args...)
 	return all, err
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 func (m *mesh) marks(g *gateway) (n int64) {
 	m.t.Helper()
 	if err := m.store.Update(m.t.Context(), func(tx *store.Tx) error {
-		rows, err := tx.Outbox(10000)
+		rows, err := tx.OutboxControl(math.MaxInt64, 10000)
 		for i := range rows {
 			if rows[i].Topic == TopicControl+"/"+string(g.plant) && rows[i].Key == g.name {
 				n += rows[i].Changes

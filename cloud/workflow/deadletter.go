@@ -86,7 +86,8 @@ func (t *turn) keepFor(in *Input, e *event.Event, state store.DeadletterState, c
 	}
 	r := Result{Outcome: outcome, Deadletter: row.ID, Cause: cause}
 	if state == store.Waiting {
-		return r, nil // not yet a matter for a person
+		t.suspect(row.Lot) // a decision that waits keeps a release back
+		return r, nil      // not yet a matter for a person
 	}
 	parked := &event.DeadletterParked{Deadletter: deadletterData(&row, System, "")}
 	if err := t.announce(TopicDeadletter, parked, e, "deadletter", strconv.FormatInt(row.ID, 10)); err != nil {

@@ -59,6 +59,8 @@ type Engine struct {
 	metrics *metrics
 	heard   *heard
 
+	attention *attention // agents whose control record may say something new
+
 	effects  chan struct{} // an effect may be due
 	outgoing chan struct{} // the outbox may have a row
 	timers   chan struct{} // the next timer may be another one
@@ -68,7 +70,8 @@ type Engine struct {
 func New(s *store.Store, cfg Config, now func() time.Time, log zerolog.Logger, reg prometheus.Registerer) *Engine {
 	e := &Engine{
 		store: s, cfg: cfg, now: now, log: log, metrics: newMetrics(reg), heard: &heard{start: now(), at: map[event.PlantID]time.Time{}},
-		effects: make(chan struct{}, 1), outgoing: make(chan struct{}, 1), timers: make(chan struct{}, 1),
+		attention: &attention{agents: map[agentKey]*regard{}},
+		effects:   make(chan struct{}, 1), outgoing: make(chan struct{}, 1), timers: make(chan struct{}, 1),
 	}
 	e.register(reg)
 	return e
@@ -127,17 +130,17 @@ type Result struct {
 	Cause      error // why it was not applied
 }
 
-// Apply takes inputs in order, in one transaction with the offset (nil = none). A result stands for each input. After an
-// error nothing was changed; all inputs may be given again.
-func (e *Engine) Apply(ctx context.Context, inputs []Input, offset *Offset) ([]Result, error) {
+// Apply takes inputs in order, in one transaction with the offsets of the partitions that they come from (nil = none). A
+// result stands for each input. After an error nothing was changed; all inputs may be given again.
+func (e *Engine) Apply(ctx context.Context, inputs []Input, offsets []Offset) ([]Result, error) {
 	decoded := make([]decodedInput, len(inputs))
 	for i := range inputs {
 		decoded[i] = decode(&inputs[i])
 	}
 	results := make([]Result, len(inputs))
 	t := &turn{engine: e, inputs: inputs}
-	err := e.commit(ctx, t, func() error {
-		if offset != nil {
+	take := func() error {
+		for _, offset := range offsets {
 			moved, err := t.tx.MoveOffset(offset.Topic, offset.Partition, offset.From, offset.To)
 			if err != nil {
 				return fmt.Errorf("move offset of %s/%d: %w", offset.Topic, offset.Partition, err)
@@ -160,7 +163,11 @@ func (e *Engine) Apply(ctx context.Context, inputs []Input, offset *Offset) ([]R
 			}
 		}
 		return t.flushCoverage()
-	})
+	}
+	err := e.commit(ctx, t, take)
+	for t.blame(err) {
+		err = e.commit(ctx, t, take)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +201,7 @@ func (t *turn) moved(in *Input) (cause, err error) {
 func (e *Engine) commit(ctx context.Context, t *turn, f func() error) error {
 	err := e.store.Update(ctx, func(tx *store.Tx) error {
 		// A transaction that is tried again starts with nothing.
-		*t = turn{engine: e, inputs: t.inputs, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
+		*t = turn{engine: e, inputs: t.inputs, unsound: t.unsound, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
 		if err := f(); err != nil {
 			return err
 		}
@@ -204,6 +211,7 @@ func (e *Engine) commit(ctx context.Context, t *turn, f func() error) error {
 		return err
 	}
 	e.metrics.waited(t.barrierWaits)
+	e.attention.note(t.heardOf())
 	if t.wantsEffects {
 		wake(e.effects)
 	}

@@ -391,18 +391,18 @@ func TestEngine_NotUnderstood(t *testing.T) {
 func TestEngine_Fence(t *testing.T) {
 	b := newBench(t)
 	in := b.input(b.event("1", b.created("L1", "kg")))
-	if _, err := b.Apply(t.Context(), []Input{in}, &Offset{Topic: "t", From: 5, To: 6}); !errors.Is(err, ErrFence) {
+	if _, err := b.Apply(t.Context(), []Input{in}, []Offset{{Topic: "t", From: 5, To: 6}}); !errors.Is(err, ErrFence) {
 		t.Fatalf("Apply = %v, want ErrFence", err)
 	}
 	if f := b.facts("L1"); f.Lot.Key != "" {
 		t.Error("a fenced transaction changed the state")
 	}
 	for _, o := range []Offset{{Topic: "t", From: 0, To: 6}, {Topic: "t", From: 6, To: 7}} {
-		if _, err := b.Apply(t.Context(), []Input{in}, &o); err != nil {
+		if _, err := b.Apply(t.Context(), []Input{in}, []Offset{o}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.Apply(t.Context(), []Input{in}, &Offset{Topic: "t", From: 6, To: 7}); !errors.Is(err, ErrFence) {
+	if _, err := b.Apply(t.Context(), []Input{in}, []Offset{{Topic: "t", From: 6, To: 7}}); !errors.Is(err, ErrFence) {
 		t.Errorf("Apply = %v, want ErrFence", err)
 	}
 }

@@ -259,7 +259,7 @@ func (t *turn) announce(topic string, data event.Data, cause *event.Event, key .
 		ev.Causation, ev.Correlation = cause.ID, cause.Correlation
 	}
 	if err := ev.Seal(System); err != nil {
-		return fmt.Errorf("announce %s: %w", data.Type(), err)
+		return &unannounced{ev.Causation, fmt.Errorf("announce %s: %w", data.Type(), err)}
 	}
 	t.wantsOutbox = true
 	return t.tx.PutOutbox(topic, ev.Message())

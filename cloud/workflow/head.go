@@ -66,11 +66,11 @@ func (t *turn) heard() error {
 		if err != nil {
 			return err
 		}
-		lost, err := t.tx.HasLoss(k.plant, k.agent, k.epoch)
+		found, err := t.foundAgain(k)
 		if err != nil {
 			return err
 		}
-		if whole || lost { // what was declared as gone may have come after all
+		if whole || found {
 			t.move(k.plant, "")
 		}
 	}
@@ -82,6 +82,21 @@ func (t *turn) heard() error {
 	return nil
 }
 
+// foundAgain tells whether something of an epoch that was declared as gone came in this transaction after all.
+func (t *turn) foundAgain(k epochKey) (bool, error) {
+	lost, err := t.tx.LossesOf(k.plant, k.agent, k.epoch)
+	if err != nil || len(lost) == 0 {
+		return false, err
+	}
+	for key, came := range t.coverage {
+		if key.Plant == k.plant && key.Agent == k.agent && key.Epoch == k.epoch && key.Lane == event.LaneQuality && came.Meets(lost) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// answered counts the heads of an agent that are whole now.
 func (t *turn) answered(k agentKey) error {
 	open, err := t.tx.OpenHeads(k.plant, k.agent)
 	if err != nil {
@@ -123,6 +138,7 @@ func (t *turn) hasAnswered(k agentKey, barrier int64) error {
 	if err != nil || row.Answered >= barrier {
 		return err
 	}
+	before := row.Answered
 	row.Answered = barrier
 	if row.Asked > 0 && row.Asked <= barrier {
 		t.barrierWaits = append(t.barrierWaits, barrierWait{k.plant, t.now.Sub(row.AskedAt)})
@@ -131,7 +147,7 @@ func (t *turn) hasAnswered(k agentKey, barrier int64) error {
 	if err := t.tx.PutAgent(&row); err != nil {
 		return err
 	}
-	lots, err := t.tx.LotsAnswered(k.plant, barrier)
+	lots, err := t.tx.LotsAnswered(k.plant, before, barrier)
 	for _, lot := range lots {
 		t.suspect(lot)
 	}

@@ -23,7 +23,7 @@ type mesh struct {
 	agents map[string]*gateway // by plant/agent
 	facts  int                 // of the cloud's door so far
 
-	erp     map[event.LotKey]event.UsageStatus // by lot; absent = in inspection
+	erp     map[event.LotKey]event.UsageStatus // by lot, and at another ERP than s4 by lot@system; absent = in inspection
 	gates   map[event.LotKey]quality.Gate
 	posted  []string // usage decisions and messages, in order
 	down    map[string]bool
@@ -249,7 +249,7 @@ func (m *mesh) work() {
 	for range 200 {
 		var rows []store.EffectRow
 		systems := []string{}
-		for _, s := range []string{"s4", "qms1", "wms1", "mail"} {
+		for _, s := range []string{"s4", "erp2", "qms1", "wms1", "mail"} {
 			if !m.down[s] {
 				systems = append(systems, s)
 			}
@@ -276,12 +276,16 @@ func (m *mesh) carryOut(row *store.EffectRow) Settlement {
 	f := m.lot(string(row.Lot))
 	switch row.Kind {
 	case quality.LotUsageSet:
-		seen := quality.Seen{System: row.System, Usage: m.usage(row.Lot), Ours: row.Wrote}
+		in := row.Lot
+		if row.System != "s4" {
+			in += event.LotKey("@" + row.System)
+		}
+		seen := quality.Seen{System: row.System, Usage: m.usage(in), Ours: row.Wrote}
 		s.Usage, s.Own, s.Foreign = f.Wanted(seen), quality.OwnUsage(&f.Lot, f.Open), quality.ForeignUsage(&f.Lot, seen)
 		if s.Wrote = s.Usage != seen.Usage; !s.Wrote {
 			s.Outcome = event.AlreadyApplied
 		}
-		m.erp[row.Lot] = s.Usage
+		m.erp[in] = s.Usage
 	case quality.TasksGate:
 		m.gates[row.Lot] = quality.WantedGate(&f, "s4")
 	case quality.UsageDecisionPost:

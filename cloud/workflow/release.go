@@ -127,7 +127,8 @@ func (t *turn) ask(f *quality.Facts) error {
 		}
 	}
 	if f.Answered() {
-		return t.tell(quality.TimerAnswered, quality.ReleaseTimer{Lot: f.Lot.Key, Barrier: f.Ask.Barrier, Round: f.Ask.Round})
+		others := slices.DeleteFunc(slices.Clone(f.Plants), func(p event.PlantID) bool { return p == f.Lot.Plant })
+		return t.tell(quality.TimerAnswered, quality.ReleaseTimer{Lot: f.Lot.Key, Barrier: f.Ask.Barrier, Round: f.Ask.Round, Plants: others})
 	}
 	for _, a := range f.Answers {
 		if !a.Has(f.Ask.Barrier) {
@@ -156,7 +157,7 @@ func (t *turn) confirm(f *quality.Facts) error {
 		reason = "quarantine"
 	case f.Evidence.Gap:
 		reason = "gap"
-	case slices.ContainsFunc(f.Answers, func(a quality.Answer) bool { return !a.Has(barrier) }):
+	case !f.Grants(nil):
 		reason = "unasked" // a plant or an agent that was not in question before
 	default:
 		return nil
@@ -175,7 +176,9 @@ func (t *turn) barrier() (int64, error) {
 	if t.newBarrier != 0 {
 		return t.newBarrier, nil
 	}
-	n, err := t.tx.NextBarrier(t.now)
+	// The clock of now, also where events are applied with the times at which they were accepted first: the number has to
+	// be above all that agents have ever read.
+	n, err := t.tx.NextBarrier(t.engine.now())
 	t.newBarrier = n
 	return n, err
 }
@@ -218,7 +221,8 @@ func (t *turn) noteWaits(f *quality.Facts) (changed bool, err error) {
 }
 
 // AskAgain takes a lot's grant back where an ERP has stock of it at plants that were not asked, and asks them, too. A
-// release that no longer stands is left alone.
+// release that no longer stands is left alone, and so is one that is verified in the plant's ERP already: what is free
+// there may go anywhere.
 func (e *Engine) AskAgain(ctx context.Context, lot event.LotKey, plants []event.PlantID) error {
 	t := &turn{}
 	return e.commit(ctx, t, func() error {
@@ -227,6 +231,12 @@ func (e *Engine) AskAgain(ctx context.Context, lot event.LotKey, plants []event.
 			return err
 		}
 		unasked := f.Unasked(plants)
+		if f.Lot.Release.State == quality.Released {
+			unasked = slices.DeleteFunc(unasked, func(p event.PlantID) bool {
+				usage, verified := f.Lot.UsageIn(t.plant(p).ERP)
+				return verified && usage.Usage == event.Unrestricted
+			})
+		}
 		if len(unasked) == 0 || !f.Lot.Release.Granted() {
 			return nil
 		}

@@ -2,6 +2,8 @@ package workflow
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/store"
@@ -50,59 +52,86 @@ func (e *Engine) tend(ctx context.Context) {
 
 // tendOnce looks first whether there is anything to do: most looks find nothing, and a writer waits for every other.
 func (e *Engine) tendOnce(ctx context.Context) error {
-	idle := false
-	if err := e.store.View(ctx, func(tx *store.Tx) (err error) {
-		t := &turn{engine: e, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
-		idle, err = t.idle()
-		return err
-	}); err != nil || idle {
-		return err
-	}
-	t := &turn{}
-	return e.commit(ctx, t, func() error {
-		if err := t.remind(); err != nil {
+	now := event.At(e.now()).Truncate(time.Microsecond)
+	look := e.attention.take(now)
+	var due []agentKey
+	alerts := false
+	err := e.store.View(ctx, func(tx *store.Tx) error {
+		t := &turn{engine: e, tx: tx, now: now}
+		found, later, err := t.overdue(look)
+		if err != nil {
 			return err
 		}
-		return t.listen()
+		due = found
+		e.attention.put(later)
+		fresh, over, err := t.silence()
+		alerts = len(fresh)+len(over) > 0
+		return err
+	})
+	if err == nil && (len(due) > 0 || alerts) {
+		t := &turn{}
+		err = e.commit(ctx, t, func() error {
+			if err := t.remind(due); err != nil || !alerts {
+				return err
+			}
+			return t.listen()
+		})
+	}
+	if err != nil {
+		e.attention.note(look) // they are still to be looked at
+	}
+	return err
+}
+
+// Look has one lot's release looked at, for a cause that is no event: an object of a feed that can't be read, or can be
+// read at last.
+func (e *Engine) Look(ctx context.Context, lot event.LotKey) error {
+	t := &turn{}
+	return e.commit(ctx, t, func() error {
+		t.suspect(lot)
+		return nil
 	})
 }
 
-// idle tells whether no control record and no alert is due.
-func (t *turn) idle() (bool, error) {
-	agents, err := t.tx.LiveAgents()
-	if err != nil {
-		return false, err
-	}
-	for i := range agents {
-		due, err := t.due(&agents[i])
-		if err != nil || due {
-			return false, err
-		}
-	}
-	fresh, over, err := t.silence()
-	return err == nil && len(fresh) == 0 && len(over) == 0, err
-}
-
-// look has every lot that asks looked at.
+// look has every lot that asks looked at. A reader finds those about which something is to be written; a writer waits for
+// every other.
 func (e *Engine) look(ctx context.Context) error {
 	after := event.LotKey("")
 	for {
-		var lots []event.LotKey
-		t := &turn{}
-		if err := e.commit(ctx, t, func() (err error) {
-			if lots, err = t.tx.AskingAfter(after, lookPage); err != nil {
-				return err
-			}
-			for _, lot := range lots {
-				t.suspect(lot)
-			}
-			return nil
-		}); err != nil {
-			return err
+		lots, moved, err := e.lookFrom(ctx, after)
+		if err == nil && len(moved) > 0 {
+			t := &turn{}
+			err = e.commit(ctx, t, func() error {
+				for _, lot := range moved {
+					t.suspect(lot)
+				}
+				return nil
+			})
 		}
-		if len(lots) < lookPage {
-			return nil
+		if err != nil || len(lots) < lookPage {
+			return err
 		}
 		after = lots[len(lots)-1]
 	}
+}
+
+// lookFrom looks at a page of lots behind one, and returns which of them something is to be written about.
+func (e *Engine) lookFrom(ctx context.Context, after event.LotKey) (lots, moved []event.LotKey, err error) {
+	err = e.store.View(ctx, func(tx *store.Tx) (err error) {
+		if lots, err = tx.AskingAfter(after, lookPage); err != nil {
+			return err
+		}
+		for _, lot := range lots {
+			t := &turn{engine: e, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
+			err := t.examine(lot)
+			switch {
+			case errors.Is(err, store.ErrReading):
+				moved = append(moved, lot)
+			case err != nil:
+				return fmt.Errorf("examine release of lot %s: %w", lot, err)
+			}
+		}
+		return nil
+	})
+	return lots, moved, err
 }

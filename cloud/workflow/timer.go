@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// longestSleep bounds how long a stepped wall clock can delay a timer.
+	// longestSleep bounds how long a wall clock that was set forward can delay a timer. One that was set back delays those
+	// that wait for a time; what is due at once waits for no clock.
 	longestSleep = 10 * time.Second
 	// timerPage is how many timers are fired in one transaction.
 	timerPage = 100
@@ -52,12 +53,20 @@ func (e *Engine) Run(ctx context.Context) error {
 // fire applies the timers that are due and returns how long to sleep.
 func (e *Engine) fire(ctx context.Context) (time.Duration, error) {
 	for {
-		var timers []quality.Timer
+		var atOnce, timers []quality.Timer
 		if err := e.store.View(ctx, func(tx *store.Tx) (err error) {
-			timers, err = tx.Timers(timerPage)
+			if atOnce, err = tx.TimersNamed(timerPage, quality.TimerAnswered, quality.TimerWithdrawn, timerTouch, timerRedrive); err == nil {
+				timers, err = tx.Timers(timerPage)
+			}
 			return err
 		}); err != nil {
 			return 0, err
+		}
+		if len(atOnce) > 0 {
+			if err := e.fireDue(ctx, atOnce); err != nil {
+				return 0, err
+			}
+			continue
 		}
 		now, due := e.now(), 0
 		for due < len(timers) && !timers[due].Due.After(now) {

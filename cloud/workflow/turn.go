@@ -20,6 +20,9 @@ type turn struct {
 	tx     *store.Tx
 	now    time.Time
 
+	// What follows from these events can't be announced: the transaction was given up for them, and in this one they fail.
+	unsound map[event.ID]error
+
 	parked   map[string]bool // keys with parked records; nil = not read yet
 	epochs   map[epochKey]*store.EpochRow
 	coverage map[store.CoverageKey]store.Ranges
@@ -267,6 +270,9 @@ func (t *turn) decide(e *event.Event) (c quality.Change, o quality.Objects, err 
 	if o, err = t.load(e); err != nil {
 		return c, o, fmt.Errorf("%w: load objects of event %s: %w", errDatabase, e.ID, err)
 	}
+	if err := t.unsound[e.ID]; err != nil {
+		return c, o, err
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("handler panicked: %v", p)
@@ -275,6 +281,29 @@ func (t *turn) decide(e *event.Event) (c quality.Change, o quality.Objects, err 
 	}()
 	c, err = quality.Decide(e, o)
 	return c, o, err
+}
+
+// unannounced is the error of an event from which something follows that has no valid form.
+type unannounced struct {
+	event event.ID
+	cause error
+}
+
+func (u *unannounced) Error() string { return u.cause.Error() }
+func (u *unannounced) Unwrap() error { return u.cause }
+
+// blame tells whether the transaction failed through the fault of one event, and is to be tried again with that one
+// failing: a single event must not stop its partition.
+func (t *turn) blame(err error) bool {
+	u, ok := errors.AsType[*unannounced](err)
+	if !ok || u.event == "" || t.unsound[u.event] != nil {
+		return false
+	}
+	if t.unsound == nil {
+		t.unsound = map[event.ID]error{}
+	}
+	t.unsound[u.event] = u.cause
+	return true
 }
 
 // own does what an event means to the engine itself.

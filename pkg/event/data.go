@@ -19,6 +19,7 @@ type Provenance struct {
 	RawLength      int64             `json:"raw_length,omitempty"`      // bytes of the whole payload, where raw is a head of it
 	Errors         []string          `json:"errors,omitempty"`          // why it was not understood
 	ArrivedAt      Time              `json:"arrived_at,omitzero"`       // by the agent's clock
+	NotBefore      Time              `json:"not_before,omitzero"`       // of what was not understood: its source had told this before it
 	Ages           map[string]string `json:"ages,omitempty"`            // tag -> age of a remembered value used, as a Go duration
 	TimeQuality    TimeQuality       `json:"time_quality,omitempty"`    // of ce_time
 }

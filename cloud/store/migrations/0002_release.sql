@@ -5,6 +5,9 @@ ALTER TABLE lot ADD COLUMN release TEXT NOT NULL DEFAULT '';
 ALTER TABLE epoch ADD COLUMN whole INTEGER NOT NULL DEFAULT 0;
 -- When its last record came after it was closed: what it still lacks may concern every lot known by then.
 ALTER TABLE epoch ADD COLUMN tail TEXT NOT NULL DEFAULT '';
+-- Of an agent's epochs, which are never deleted, few are open, lack something or are not decided about.
+CREATE INDEX epoch_open ON epoch (plant, agent) WHERE closed = 0;
+CREATE INDEX epoch_lacking ON epoch (plant, agent, first_seen, epoch) WHERE closed = 1 AND whole = 0 OR superseded = 1;
 
 -- Plants that have an event of a lot, or stock of it.
 CREATE TABLE lot_plant (
@@ -112,6 +115,7 @@ CREATE TABLE ask (
   granted INTEGER NOT NULL,
   at      TEXT    NOT NULL
 );
+CREATE INDEX ask_barrier ON ask (granted, barrier);
 
 -- Newest head of each epoch.
 CREATE TABLE head (

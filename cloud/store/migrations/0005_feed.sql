@@ -17,6 +17,7 @@ CREATE TABLE feed_unread (
   tried  TEXT NOT NULL,
   PRIMARY KEY (system, kind, object)
 );
+CREATE INDEX feed_unread_lot ON feed_unread (lot, kind);
 
 -- How often an effect may have been written without anyone knowing.
 CREATE TABLE doubt (
