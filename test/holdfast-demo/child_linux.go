@@ -11,7 +11,5 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// endSignals end the demo. SIGHUP comes when its terminal is closed, SIGPIPE when nobody reads its output any more.
-func endSignals() []os.Signal {
-	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
-}
+// endSignals end the demo. SIGHUP comes when its terminal is closed.
+func endSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} }

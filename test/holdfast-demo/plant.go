@@ -1,117 +1,134 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-mesh/holdfast/test/sim/gen"
+	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
+	"github.com/holdfast-mesh/holdfast/test/sim/broker"
+	"github.com/holdfast-mesh/holdfast/test/sim/opcua"
 	"github.com/holdfast-mesh/holdfast/test/sim/plant"
+	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
+	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
 
-// orderFail is the line on standard input of the plant that makes a part fail.
-const orderFail = "fail"
-
-// chunk is how many lots are made up at a time.
-const chunk = 100
-
-// press plays the press and the MES: the stream of the generator at its own pace, and a failed part when told to.
-type press struct {
-	out    *plant.Publisher
+// floor plays a plant: its broker, its machines and its MES, which say what the scenes make up; and a failed part when
+// told to.
+type floor struct {
+	site   dialect.Site
 	seed   uint64
+	out    *plant.Publisher
+	line   *opcua.Press // nil = it has none
+	frozen bool
 	failed int // on order
 }
 
 func plantRole() *cobra.Command {
-	var url string
-	p := &press{}
-	c := role("plant", "play the plant: a press and its MES", func(ctx context.Context, input io.Reader) (err error) {
-		if p.out, err = plant.Connect(url, "demo-plant"); err != nil {
-			return err
+	var dir, id string
+	f := &floor{}
+	c := role("plant", "play a plant: its broker, its machines and its MES", func(ctx context.Context, input io.Reader) error {
+		i := slices.IndexFunc(dialect.Sites(), func(s dialect.Site) bool { return s.Plant == id })
+		if i < 0 {
+			return usageError{fmt.Errorf("there is no plant %q", id)}
 		}
-		defer p.out.Close()
-		if err := (readyLine{}).write(); err != nil {
-			return err
-		}
-		return p.play(ctx, input)
-	})
-	c.Flags().StringVar(&url, "mqtt", "", "URL of the broker")
-	c.Flags().Uint64Var(&p.seed, "seed", 1, "seed of the generator")
-	return c
-}
-
-// play ends when the input does.
-func (p *press) play(ctx context.Context, input io.Reader) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	orders := make(chan string)
-	go func() { // ends with the input, and so before the process
-		defer cancel()
-		for lines := bufio.NewScanner(input); lines.Scan(); {
-			select {
-			case orders <- lines.Text():
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	for first := 0; ; first += chunk {
-		// One lot takes six seconds. Roughly one in five has something wrong with it.
-		plan := gen.Plan{
-			Start: time.Now(), Lots: chunk, First: first, Parts: 20, Every: 300 * time.Millisecond, Signals: 3,
-			Drifting: 60, Unsafe: 60, Failing: 40, Corrected: 20, Held: 40, Lifted: 500, Duplicated: 20, Late: 10, Swapped: 20,
-		}
-		stream, err := gen.Generate(p.seed+uint64(first), plan)
+		f.site = dialect.Sites()[i]
+		log := telemetry.NewLogger(os.Stderr, telemetry.FormatJSON)
+		mqtt, err := broker.StartMQTT(broker.MQTTConfig{Dir: filepath.Join(dir, "mqtt"), Log: log})
 		if err != nil {
 			return err
 		}
-		if err := p.send(ctx, plan.Start, stream.Messages, orders); err != nil {
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
+		defer mqtt.Close()
+		if f.out, err = plant.Connect(mqtt.URL(), "demo-"+id); err != nil {
 			return err
 		}
-	}
+		defer f.out.Close()
+		ready := readyLine{Address: mqtt.URL()}
+		if f.line, err = stack.StartLine(f.site); err != nil {
+			return err
+		}
+		if f.line != nil {
+			defer f.line.Close()
+			ready.Line = f.line.URL()
+		}
+		if err := ready.write(); err != nil {
+			return err
+		}
+		ctx, orders := readOrders(ctx, input)
+		return perform(ctx, orders, f.work, f.do)
+	})
+	c.Flags().StringVar(&dir, "dir", "", "where messages are kept")
+	c.Flags().StringVar(&id, "plant", "", "id of the plant")
+	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of what happens")
+	return c
 }
 
-// send publishes each message at its time, and carries out orders in between.
-func (p *press) send(ctx context.Context, start time.Time, messages []gen.Message, orders <-chan string) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for _, m := range messages {
-		timer.Reset(time.Until(start.Add(m.Offset)))
-		for due := false; !due; {
-			select {
-			case <-timer.C:
-				due = true
-			case <-orders:
-				if err := p.fail(); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		if err := p.out.SendRaw(m.Topic, m.Payload); err != nil {
-			return err
-		}
+// do carries out an order.
+func (f *floor) do(got order) error {
+	switch {
+	case got.Do == doFail:
+		return f.fail()
+	case got.Do != doFreeze || f.line == nil:
+	case f.frozen:
+		f.line.Thaw()
+		f.frozen = false
+	default:
+		f.line.Freeze()
+		f.frozen = true
 	}
 	return nil
 }
 
-// fail makes a lot of one part, and that part fails a characteristic that safety depends on.
-func (p *press) fail() error {
-	p.failed++
-	number, now := fmt.Sprintf("L-9%04d", p.failed), plant.Stamp(time.Now())
-	lot := plant.Lot{Record: "LOT-" + number, Lot: number, Material: "MAT-100", Qty: "1", Unit: "kg", Order: "4700", Equipment: "press4", At: now}
-	result := plant.Result{
-		Record: "R-" + number, Rev: 1, Lot: number, Material: "MAT-100", Inspection: "INS-" + number, Characteristic: "torque",
-		Sample: 1, Value: "61.20", Unit: "N.m", LSL: "40.00", USL: "50.00", Safety: true, At: now,
+// work lets happen what is made up, scene by scene, until ctx ends.
+func (f *floor) work(ctx context.Context, begin order) error {
+	for n := 0; ; n++ {
+		stream, start, err := scene(f.seed, begin.Start, n)
+		if err != nil {
+			return err
+		}
+		playing := []func() error{func() error { return stack.Play(ctx, f.out, f.site.Plant, start, stream.Messages) }}
+		if f.line != nil {
+			playing = append(playing, func() error { return stack.PlayLine(ctx, f.line, f.site.Plant, start, stream.Parts) })
+		}
+		if err := inParallel(playing...); err != nil {
+			return err
+		}
 	}
-	return errors.Join(p.out.Send(plant.TopicLot, lot), p.out.Send(plant.TopicResult, result))
+}
+
+// ordered is the first record of those that fail on order: the scenes come nowhere near it.
+const ordered = 900_000_000
+
+// fail makes a lot of one part, and that part fails a characteristic that safety depends on.
+func (f *floor) fail() error {
+	f.failed++
+	at := dialect.Stamp(time.Now())
+	number := fmt.Sprintf("F%s-%04d", f.site.Plant[1:], f.failed)
+	of := func(n int) dialect.Of {
+		return dialect.Of{Record: dialect.Record(ordered + 2*f.failed + n), Lot: number, Material: "MAT-100", At: at}
+	}
+	limits, _ := dialect.LimitsOf("torque")
+	return errors.Join(
+		f.say(dialect.Made{Of: of(0), Kilograms: "1", Order: strconv.Itoa(ordered + f.failed), Equipment: "press4"}),
+		f.say(dialect.Measured{
+			Of: of(1), Rev: 1, Inspection: dialect.InProcess(number), Characteristic: "torque", Sample: 1, Value: "61.20", Unit: limits.Unit,
+			LSL: limits.LSL, USL: limits.USL, Safety: true, Equipment: "press4",
+		}),
+	)
+}
+
+func (f *floor) say(fact dialect.Fact) error {
+	m, err := f.site.Say(fact)
+	if err != nil {
+		return err
+	}
+	return f.out.SendRaw(m.Topic, m.Payload)
 }

@@ -4,20 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 	"github.com/holdfast-mesh/holdfast/test/sim/broker"
-	"github.com/holdfast-mesh/holdfast/test/sim/qms"
-	"github.com/holdfast-mesh/holdfast/test/sim/sap"
+	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
 
@@ -26,9 +22,10 @@ import (
 
 // readyLine is what a role writes to stderr when others may turn to it, as agent and cloud do.
 type readyLine struct {
-	Message string `json:"message"` // ready
-	Address string `json:"address,omitempty"`
-	Kafka   string `json:"kafka,omitempty"` // of the broker
+	Message string            `json:"message"` // ready
+	Address string            `json:"address,omitempty"`
+	Line    string            `json:"line,omitempty"`    // endpoint of a plant's press line
+	Systems map[string]string `json:"systems,omitempty"` // addresses by id, of the business systems
 }
 
 func (l readyLine) write() error {
@@ -40,85 +37,106 @@ func (l readyLine) write() error {
 func role(name, short string, play func(ctx context.Context, input io.Reader) error) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, Hidden: true, Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return play(c.Context(), os.Stdin) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := play(c.Context(), os.Stdin); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil
+		},
 	}
 }
 
-// untilEOF returns a context that ends when the input does.
-func untilEOF(ctx context.Context, input io.Reader) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() { // ends with the input, and so before the process
-		defer cancel()
-		_, _ = io.Copy(io.Discard, input)
-	}()
-	return ctx
-}
-
-func brokerRole() *cobra.Command {
+func kafkaRole() *cobra.Command {
 	var dir string
-	c := role("broker", "play the plant's MQTT broker and the Kafka cluster", func(ctx context.Context, input io.Reader) error {
+	c := role("kafka", "play the Kafka cluster", func(ctx context.Context, input io.Reader) error {
 		log := telemetry.NewLogger(os.Stderr, telemetry.FormatJSON)
-		mqtt, err := broker.StartMQTT(broker.MQTTConfig{Dir: filepath.Join(dir, "mqtt"), Log: log})
-		if err != nil {
-			return err
-		}
-		defer mqtt.Close()
-		kafka, err := broker.StartKafka(broker.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Log: log})
+		kafka, err := broker.StartKafka(broker.KafkaConfig{Dir: dir, Log: log})
 		if err != nil {
 			return err
 		}
 		defer kafka.Close()
-		if err := (readyLine{Address: mqtt.URL(), Kafka: kafka.Addrs()[0]}).write(); err != nil {
+		if err := (readyLine{Address: kafka.Addrs()[0]}).write(); err != nil {
 			return err
 		}
-		<-untilEOF(ctx, input).Done()
+		ctx, _ = readOrders(ctx, input)
+		<-ctx.Done()
 		return nil
 	})
 	c.Flags().StringVar(&dir, "dir", "", "where messages are kept")
 	return c
 }
 
-func erpRole() *cobra.Command {
-	var book string
-	c := role("erp", "play the ERP", func(ctx context.Context, input io.Reader) error {
-		s, err := sap.New(sap.Config{User: stack.ERPUser, Password: stack.ERPPassword, AutoCreate: true, BookFile: book})
-		if err != nil {
+// office plays the business systems, and the people who work in them.
+type office struct {
+	*stack.Systems
+	seed uint64
+	down map[string]bool // what was told to cut
+}
+
+func systemsRole() *cobra.Command {
+	var dir string
+	var o office
+	c := role("systems", "play ERP, QMS, warehouse, notices and orders", func(ctx context.Context, input io.Reader) (err error) {
+		cfg := stack.SystemsConfig{Plants: dialect.Sites()}
+		cfg.SAP.AutoCreate, cfg.SAP.QM = true, []string{"*"}
+		cfg.SAP.BookFile, cfg.QMS.BookFile = filepath.Join(dir, erpBook), filepath.Join(dir, "qms-book.jsonl")
+		if o.Systems, err = stack.StartSystems(cfg); err != nil {
 			return err
 		}
-		defer func() { _ = s.Close() }()
-		return serve(untilEOF(ctx, input), s.Handler)
+		defer o.Close()
+		if err := (readyLine{Systems: o.At()}).write(); err != nil {
+			return err
+		}
+		o.down = map[string]bool{}
+		ctx, orders := readOrders(ctx, input)
+		return perform(ctx, orders, o.work, o.do)
 	})
-	c.Flags().StringVar(&book, "book", "", "file of its book")
+	c.Flags().StringVar(&dir, "dir", "", "where books are kept")
+	c.Flags().Uint64Var(&o.seed, "seed", 1, "seed of what happens")
 	return c
 }
 
-func qmsRole() *cobra.Command {
-	var book string
-	c := role("qms", "play the QMS", func(ctx context.Context, input io.Reader) error {
-		s, err := qms.New(qms.Config{Token: stack.QMSToken, BookFile: book})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = s.Close() }()
-		return serve(untilEOF(ctx, input), s.Handler)
-	})
-	c.Flags().StringVar(&book, "book", "", "file of its book")
-	return c
-}
-
-// serve serves a handler on a free loopback port until ctx ends.
-func serve(ctx context.Context, h http.Handler) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	if err := (readyLine{Address: l.Addr().String()}).write(); err != nil {
-		return err
-	}
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// do carries out an order.
+func (o *office) do(got order) error {
+	switch got.Do {
+	case doERP:
+		o.toggle(stack.ERP)
+	case doQMS:
+		o.toggle(stack.QMS)
 	}
 	return nil
+}
+
+// toggle cuts the links to all systems whose ids begin so, or mends them.
+func (o *office) toggle(id string) {
+	o.down[id] = !o.down[id]
+	for name, link := range o.Links {
+		switch {
+		case !strings.HasPrefix(name, id):
+		case o.down[id]:
+			link.Cut()
+		default:
+			link.Heal()
+		}
+	}
+}
+
+// work plays what people do, scene by scene, until ctx ends.
+func (o *office) work(ctx context.Context, begin order) error {
+	staff := stack.Staff{Systems: o.Systems, Lift: stack.Desk{Base: begin.API, Token: begin.Token}.Lift}
+	for n := 0; ; n++ {
+		stream, start, err := scene(o.seed, begin.Start, n)
+		if err != nil {
+			return err
+		}
+		if err := stack.Until(ctx, start); err != nil {
+			return err
+		}
+		if err := staff.Prepare(stream.Lots, stream.Acts); err != nil {
+			return err
+		}
+		if err := staff.Play(ctx, start, stream.Acts); err != nil {
+			return err
+		}
+	}
 }

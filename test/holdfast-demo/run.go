@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-mesh/holdfast/cloud/api"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
 
@@ -30,12 +30,12 @@ type options struct {
 func runCommand(began time.Time, hurry <-chan struct{}) *cobra.Command {
 	var o options
 	c := &cobra.Command{
-		Use: "run", Short: "start plant, cloud and business systems, and watch them", Args: cobra.NoArgs,
+		Use: "run", Short: "start five plants, the cloud and the business systems, and watch them", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), hurry, o, began) },
 	}
 	c.Flags().StringVar(&o.data, "data", "", "new or empty directory for data and logs, kept at the end; empty: a temporary one")
 	c.Flags().DurationVar(&o.span, "for", 0, "end after this time; 0: when told to")
-	c.Flags().Uint64Var(&o.seed, "seed", 1, "seed of what happens in the plant")
+	c.Flags().Uint64Var(&o.seed, "seed", 1, "seed of what happens in the plants")
 	return c
 }
 
@@ -50,7 +50,7 @@ func run(ctx context.Context, hurry <-chan struct{}, o options, began time.Time)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("starting plant, cloud and business systems; logs and data in %s\n", w.dir)
+	fmt.Printf("starting five plants, the cloud and the business systems; logs and data in %s\n", w.dir)
 	d := &demo{world: w, began: began, out: os.Stdout}
 	if err = w.start(ctx); err == nil {
 		err = d.show(ctx)
@@ -89,7 +89,7 @@ func newWorld(o options) (*world, error) {
 	case err != nil:
 		return nil, err
 	case len(found) > 0:
-		return nil, usageError{fmt.Errorf("%s is not empty: the plant begins with its first lot, so it needs a new directory", w.dir)}
+		return nil, usageError{fmt.Errorf("%s is not empty: the plants begin with their first lots, so they need a new directory", w.dir)}
 	}
 	return w, nil
 }
@@ -107,7 +107,7 @@ type demo struct {
 func (d *demo) show(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d.view.Seed, d.view.Dir, d.view.API = d.seed, d.dir, "http://"+d.cloud.Address+api.Base
+	d.view.Seed, d.view.Dir, d.view.API, d.view.Plants = d.seed, d.dir, d.base(), make([]plantView, len(d.plants))
 	screen, keys := openScreen(d.out)
 	defer func() { screen.close(&d.view) }()
 
@@ -137,7 +137,9 @@ func (d *demo) show(ctx context.Context) error {
 			if err := d.take(f); err != nil {
 				return err
 			}
-			screen.draw(&d.view)
+			if screen.draw(&d.view); screen.err != nil {
+				return nil
+			}
 		case key, ok := <-keys:
 			if !ok {
 				if screen.isTerminal() {
@@ -164,18 +166,20 @@ func (d *demo) take(f facts) error {
 	if lots, _, _ := v.counts(); v.FirstEvent == 0 && lots > 0 { // events of the agent about itself do not count
 		v.FirstEvent = time.Since(d.began)
 	}
-	v.Pid, v.Metrics = d.agent.Pid(), d.cloud.Address+"/metrics (cloud)"
-	select {
-	case <-d.agent.Ready():
-		v.Metrics += "  " + d.agent.Address + "/metrics (agent)"
-	default:
-	}
-	for _, p := range d.processes {
+	v.Metrics = d.cloud.Address + "/metrics (cloud)"
+	for i, p := range d.plants {
+		v.Plants[i].ID, v.Plants[i].Zone, v.Plants[i].Line = p.Plant, p.Zone, len(p.Lines) > 0
+		if p.agent == nil {
+			continue
+		}
 		select {
-		case <-p.Done():
-			return ended(p)
+		case <-p.agent.Ready():
+			v.Plants[i].Metrics = p.agent.Address + "/metrics"
 		default:
 		}
+	}
+	if p := d.ended(); p != nil {
+		return ended(p)
 	}
 	return nil
 }
@@ -192,41 +196,63 @@ func ended(p *stack.Process) error {
 // press does what a key stands for.
 func (d *demo) press(key byte) error {
 	v, now := &d.view, time.Now()
-	toggle := func(since *time.Time, off, on func()) {
-		if since.IsZero() {
-			*since = now
-			off()
-			return
-		}
-		*since = time.Time{}
-		on()
-	}
 	var err error
-	switch key {
-	case 'f':
-		v.Said = "a part of a lot of its own fails at press 4"
-		err = d.fail()
-	case 'w':
-		toggle(&v.WANCut, d.wan.Cut, d.wan.Heal)
-		v.Said = "the WAN is whole again"
-		if !v.WANCut.IsZero() {
-			v.Said = "the WAN is cut: the agent keeps what happens on its disk"
-		}
-	case 'e':
-		toggle(&v.ERPStopped, d.erp.Cut, d.erp.Heal)
-		v.Said = "the ERP runs again"
-		if !v.ERPStopped.IsZero() {
-			v.Said = "the ERP is stopped: what it should know waits in the cloud"
-		}
-	case 'k':
-		toggle(&v.Killed, d.killAgent, func() { err = d.startAgent() })
-		v.Said = "the agent is started again: it goes on where its disk says"
-		if !v.Killed.IsZero() {
-			v.Said = "the agent is killed: the broker keeps what it had not acknowledged"
-		}
+	switch {
+	case key >= '1' && int(key-'1') < len(d.plants):
+		v.Chosen = int(key - '1')
+		v.Said = fmt.Sprintf("f, w, k and z are for plant %s now", d.plants[v.Chosen].Plant)
+		return nil
+	case strings.IndexByte("fwkz", key) >= 0:
+		v.Said, err = d.act(key, now)
+	case key == 'e':
+		v.Said = toggled(&v.ERPStopped, now, "the ERPs are stopped: what they should know waits in the cloud", "the ERPs run again")
+		err = order{Do: doERP}.write(d.office)
+	case key == 'm':
+		v.Said = toggled(&v.QMSStopped, now, "the QMS is stopped: what is decided there waits", "the QMS runs again")
+		err = order{Do: doQMS}.write(d.office)
 	default:
 		return nil
 	}
 	v.Said = now.Local().Format("15:04:05") + " " + v.Said
 	return err
+}
+
+// act does what a key stands for to the chosen plant, and says what that was.
+func (d *demo) act(key byte, now time.Time) (said string, err error) {
+	p, v := d.plants[d.view.Chosen], &d.view.Plants[d.view.Chosen]
+	switch key {
+	case 'f':
+		said, err = "a part of a lot of its own fails at press 4", order{Do: doFail}.write(p.orders)
+	case 'w':
+		said = toggled(&v.WANCut, now, "the WAN is cut: the agent keeps what happens on its disk", "the WAN is whole again")
+		if v.WANCut.IsZero() {
+			p.wan.Heal()
+		} else {
+			p.wan.Cut()
+		}
+	case 'k':
+		said = toggled(&v.Killed, now, "the agent is killed: the broker keeps what it had not acknowledged", "the agent is started again: it goes on where its disk says")
+		if v.Killed.IsZero() {
+			err = d.startAgent(p)
+		} else {
+			p.killAgent()
+		}
+	case 'z':
+		if len(p.Lines) == 0 {
+			return "plant " + p.Plant + " has no press line that speaks OPC UA", nil
+		}
+		said = toggled(&v.Frozen, now, "its press line is frozen: what is not seen becomes a gap, and its lots wait", "its press line goes on")
+		err = order{Do: doFreeze}.write(p.orders)
+	}
+	return "plant " + p.Plant + ": " + said, err
+}
+
+// toggled notes since when something is off, or that it is on again, and returns the text for that.
+func toggled(since *time.Time, now time.Time, off, on string) string {
+	if since.IsZero() {
+		*since = now
+		return off
+	}
+	*since = time.Time{}
+	return on
 }

@@ -5,113 +5,84 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/holdfast-mesh/holdfast/agent/source"
 	"github.com/holdfast-mesh/holdfast/cloud/api"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
+	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
 
 // view is all that is shown.
 type view struct {
 	facts
+	Plants     []plantView
+	Chosen     int // index of the plant that keys are for
 	Seed       uint64
 	Running    time.Duration // since the start of the program
 	FirstEvent time.Duration // from there until the cloud had accepted an event; 0 = not yet
-	WANCut     time.Time     // zero = whole
 	ERPStopped time.Time     // zero = running
-	Killed     time.Time     // when the agent was killed; zero = it runs
-	Pid        int           // of the agent
+	QMSStopped time.Time     // zero = running
 	Said       string        // what the last key did
 	API        string
-	Metrics    string // of the agent; empty while it starts
+	Metrics    string // of the cloud
 	Dir        string
 }
 
-// style is what a terminal is told about a text.
-type style string
-
-const (
-	normal style = ""
-	bold   style = "1"
-	dim    style = "2"
-	red    style = "31"
-	green  style = "32"
-	yellow style = "33"
-)
-
-type span struct {
-	text string
-	style
-}
-
-// line is one line of the screen.
-type line []span
-
-// add appends a text, filled up with blanks to a width.
-func (l line) add(width int, s style, format string, args ...any) line {
-	text := clean(fmt.Sprintf(format, args...))
-	if missing := width - utf8.RuneCountInString(text); missing > 0 {
-		text += strings.Repeat(" ", missing)
-	}
-	return append(l, span{text, s})
-}
-
-// cut adds a text that is shortened to a width, with two blanks behind it.
-func (l line) cut(width int, s style, text string) line {
-	if r := []rune(text); len(r) > width {
-		text = string(r[:width-1]) + "…"
-	}
-	return l.add(width+2, s, "%s", text)
-}
-
-// render writes the line within a width.
-func (l line) render(width int, colour bool) string {
-	var b strings.Builder
-	for _, s := range l {
-		if r := []rune(s.text); len(r) > width {
-			s.text = string(r[:width])
-		}
-		width -= utf8.RuneCountInString(s.text)
-		if colour && s.style != normal && s.text != "" {
-			b.WriteString("\x1b[" + string(s.style) + "m" + s.text + "\x1b[0m")
-		} else {
-			b.WriteString(s.text)
-		}
-	}
-	return strings.TrimRight(b.String(), " ")
-}
-
-// clean replaces what a terminal would obey: reasons hold what a plant sent.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\ufffd'
-	}, s)
+// plantView is what is shown of a plant besides the facts.
+type plantView struct {
+	ID, Zone string
+	Line     bool      // it has a press line that can be frozen
+	WANCut   time.Time // zero = whole
+	Killed   time.Time // when the agent was killed; zero = it runs
+	Frozen   time.Time // when its press line was frozen; zero = it is not
+	Metrics  string    // of the agent; empty while it starts
 }
 
 // label is the width of the first column.
 const label = 11
 
-// table lays the view out in rows of a terminal. Held lots take what room the rest leaves.
+// table lays the view out in rows of a terminal. Lots take what room the rest leaves; on a low terminal the addresses go
+// first, then the blank lines.
 func (v *view) table(columns, rows int) []line {
-	head := []line{v.title(columns), {}, v.plantLine(), v.agentLine(), v.cloudLine(), v.erpLine(), v.latencyLine(), {}}
-	effects := v.effectLines()
-	where := []line{
-		{},
-		line{}.add(label, dim, "API").add(0, normal, "%s   (token: alice.token)", v.API),
-		line{}.add(label, dim, "metrics").add(0, normal, "%s", v.Metrics),
-		line{}.add(label, dim, "logs, data").add(0, normal, "%s", v.Dir),
+	const fewest = 5 // rows of lots that are worth more than addresses
+	sections := [][]line{
+		{v.title(columns)}, v.plantLines(columns), {v.cloudLine(), v.releaseLine(), v.latencyLine()}, v.systemLines(), nil,
+		{
+			line{}.add(label, dim, "API").add(0, normal, "%s   (token: alice.token)", v.API),
+			line{}.add(label, dim, "metrics").add(0, normal, "%s", v.metrics()),
+			line{}.add(label, dim, "logs, data").add(0, normal, "%s", v.Dir),
+		},
+		append([]line{line{}.add(0, dim, "%s", v.Said)}, v.keys(columns)...),
 	}
-	foot := []line{line{}.add(0, dim, "%s", v.Said), v.keys()}
-	room := rows - len(head) - 1 - len(effects) - len(where) - len(foot) // 1 = the blank line between lots and effects
-	if room < 3 {
-		room, where = room+len(where), nil // on a low terminal the addresses go first
+	const lots, where = 4, 5
+	blank := line{}
+	room := func() int {
+		left := rows
+		for i, s := range sections {
+			left -= len(s)
+			if i > 0 && blank != nil && (len(s) > 0 || i == lots) {
+				left--
+			}
+		}
+		return left
 	}
-	return slices.Concat(head, v.lotLines(columns, max(room, 2)), []line{{}}, effects, where, foot)
+	if room() < fewest {
+		sections[where] = nil
+	}
+	if room() < fewest {
+		blank = nil
+	}
+	sections[lots] = v.lotLines(columns, max(room(), 2))
+	var all []line
+	for i, s := range sections {
+		if i > 0 && blank != nil && len(s) > 0 {
+			all = append(all, blank)
+		}
+		all = append(all, s...)
+	}
+	return all
 }
 
 func (v *view) title(columns int) line {
@@ -127,19 +98,55 @@ func (v *view) firstEvent() string {
 	return fmt.Sprintf("first event after %.1f s", v.FirstEvent.Seconds())
 }
 
-func (v *view) plantLine() line {
-	l := line{}.add(label, bold, "PLANT p1")
-	link, backlog, oldest := v.link()
-	return append(l, link).add(0, normal, "   backlog %s   oldest %s", backlog, oldest)
+func (v *view) metrics() string {
+	text := v.Metrics
+	if v.Chosen < len(v.Plants) && v.Plants[v.Chosen].Metrics != "" {
+		text += fmt.Sprintf("  %s (agent of %s)", v.Plants[v.Chosen].Metrics, v.Plants[v.Chosen].ID)
+	}
+	return text
 }
 
-// link says how the plant is connected, and what waits in it, in the agent's own figures.
-func (v *view) link() (link span, backlog, oldest string) {
-	if v.AgentErr != nil {
-		return span{"link unknown: no agent", red}, "?", "?"
+// plantLines shows each plant: how its agent is connected, and what waits in it, in the agent's own figures.
+func (v *view) plantLines(columns int) []line {
+	const waits, waitsHead = 78, "RELEASES WAIT FOR" // columns in front of it
+	all := []line{line{}.add(2, normal, "").add(14, bold, "PLANT").add(13, bold, "LINK").add(14, bold, "UNSENT (URG.)").add(7, bold, "OLDEST").
+		add(5, bold, "LIVE").add(9, bold, "ANSWERED").add(6, bold, "%5s", "LOTS").add(8, bold, "%5s", "HELD")}
+	if columns > waits+len(waitsHead) {
+		all[0] = all[0].add(0, bold, waitsHead)
 	}
+	for i := range v.Plants {
+		p, mark, name := &v.Plants[i], "  ", normal
+		if i == v.Chosen {
+			mark, name = "> ", bold
+		}
+		l := line{}.add(2, name, "%s", mark).cut(12, name, p.name())
+		link, backlog, oldest, live := v.agent(i)
+		lots, held := v.lotsOf(p.ID)
+		all = append(all, l.add(13, link.style, "%s", link.text).cut(12, normal, backlog).add(7, normal, "%s", oldest).
+			add(5, live.style, "%s", live.text).add(9, normal, "%s", v.answered(i)).add(6, normal, "%5d", lots).add(8, normal, "%5d", held).
+			add(0, yellow, "%s", v.waitsOf(p.ID)))
+	}
+	return all
+}
+
+// name is the plant's id with its town, as the time zone has it.
+func (p *plantView) name() string {
+	_, town, _ := strings.Cut(p.Zone, "/")
+	return strings.ReplaceAll(p.ID+" "+town, "_", " ")
+}
+
+// agent says how a plant's agent is connected, and what waits in it, in the agent's own figures.
+func (v *view) agent(i int) (link span, backlog, oldest string, live span) {
+	p := &v.Plants[i]
+	if !p.Killed.IsZero() {
+		return span{"KILLED " + short(v.At.Sub(p.Killed)), red}, "?", "?", span{"-", normal}
+	}
+	if i >= len(v.Agents) || v.Agents[i].Err != nil {
+		return span{"starting", yellow}, "?", "?", span{"-", normal}
+	}
+	a := &v.Agents[i]
 	depth, urgent, since := uint64(0), 0, time.Time{}
-	for _, lane := range v.Agent.Lanes {
+	for _, lane := range a.Lanes {
 		depth += lane.Depth
 		urgent += lane.Urgent
 		if !lane.Oldest.IsZero() && (since.IsZero() || lane.Oldest.Before(since)) {
@@ -148,39 +155,69 @@ func (v *view) link() (link span, backlog, oldest string) {
 	}
 	backlog, oldest = fmt.Sprint(depth), "-"
 	if urgent > 0 {
-		backlog = fmt.Sprintf("%d (%d urgent)", depth, urgent)
+		backlog = fmt.Sprintf("%d (%d)", depth, urgent)
 	}
 	if depth > 0 && !since.IsZero() {
 		oldest = short(v.At.Sub(since))
 	}
-	up := v.Agent.Uplink
-	state := fmt.Sprintf("link up for %s", short(v.At.Sub(up.Since)))
-	if up.Up {
-		return span{state, green}, backlog, oldest
-	}
-	return span{fmt.Sprintf("link DOWN for %s", short(v.At.Sub(up.Since))), red}, backlog, oldest
-}
-
-func (v *view) agentLine() line {
-	l := line{}.add(label, normal, "  agent")
-	switch {
-	case !v.Killed.IsZero():
-		return l.add(0, red, "KILLED %s ago (kill -9); the broker keeps what the plant says", short(v.At.Sub(v.Killed)))
-	case v.AgentErr != nil:
-		return l.add(0, yellow, "starting")
-	}
-	live, read := 0, uint64(0)
-	for _, s := range v.Agent.Sources {
-		read += s.Received
-		if s.State == "live" {
-			live++
+	reading := 0
+	for _, s := range a.Sources {
+		if s.State == source.Live {
+			reading++
 		}
 	}
-	l = l.add(0, normal, "pid %d, %d of %d sources live, %d messages read", v.Pid, live, len(v.Agent.Sources), read)
-	if n := v.Agent.Quarantine.Count; n > 0 {
-		l = l.add(0, yellow, ", %d not understood", n)
+	if live.text = fmt.Sprintf("%d/%d", reading, len(a.Sources)); reading < len(a.Sources) {
+		live.style = yellow
 	}
-	return l
+	if a.Uplink.Up {
+		return span{"up " + short(v.At.Sub(a.Uplink.Since)), green}, backlog, oldest, live
+	}
+	return span{"DOWN " + short(v.At.Sub(a.Uplink.Since)), red}, backlog, oldest, live
+}
+
+// answered is the end of the number of the newest barrier that a plant's agent has answered: where all show the same,
+// all have answered it.
+func (v *view) answered(i int) string {
+	if i >= len(v.Agents) || v.Agents[i].Err != nil || v.Agents[i].Uplink.Answered == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("…%06d", v.Agents[i].Uplink.Answered%1_000_000)
+}
+
+// waitsOf says what releases wait for at a plant; at all plants together for an empty id.
+func (v *view) waitsOf(plant string) string {
+	var reasons []string
+	lots := map[string]int{}
+	for _, w := range v.Waits {
+		if plant != "" && w.Plant != plant {
+			continue
+		}
+		if lots[w.Reason] == 0 {
+			reasons = append(reasons, w.Reason)
+		}
+		lots[w.Reason] += w.Lots
+	}
+	for i, r := range reasons {
+		reasons[i] = fmt.Sprintf("%d %s", lots[r], r)
+	}
+	return strings.Join(reasons, ", ")
+}
+
+func (v *view) releaseLine() line {
+	l := line{}.add(label, bold, "RELEASES")
+	if waits := v.waitsOf(""); waits != "" {
+		return l.add(0, normal, "wait for: ").add(0, yellow, "%s", waits)
+	}
+	return l.add(0, dim, "none waits")
+}
+
+func (v *view) lotsOf(plant string) (lots, held int64) {
+	for _, p := range v.Cloud.Plants {
+		if string(p.Plant) == plant {
+			return p.Lots, p.Held
+		}
+	}
+	return 0, 0
 }
 
 func (v *view) cloudLine() line {
@@ -214,14 +251,6 @@ func (v *view) counts() (lots, held int64, last time.Time) {
 	return lots, held, last
 }
 
-func (v *view) erpLine() line {
-	l := line{}.add(label, bold, "ERP s4")
-	if v.ERPStopped.IsZero() {
-		return l.add(0, green, "running")
-	}
-	return l.add(0, red, "STOPPED %s ago; effects wait", short(v.At.Sub(v.ERPStopped)))
-}
-
 func (v *view) latencyLine() line {
 	l := line{}.add(label, bold, "LAST HOLD")
 	b := v.Blocked
@@ -231,7 +260,7 @@ func (v *view) latencyLine() line {
 	case b.Lot == "":
 		return l.add(0, dim, "none yet")
 	}
-	return l.add(0, normal, "%s at %s: nothing of it free in the ERP after ", b.Lot, clock(b.Failed)).
+	return l.add(0, normal, "%s at %s: not free in the ERP after ", b.Lot, clock(b.Failed)).
 		add(0, bold, "%s", exact(b.Done.Sub(b.Failed)))
 }
 
@@ -268,25 +297,60 @@ func erpShows(l *api.LotLine) (string, style) {
 	return strings.ReplaceAll(string(u), "_", " "), green
 }
 
-// effectLines counts the effects on the business systems by their outcome.
-func (v *view) effectLines() []line {
-	all := []line{line{}.add(6, bold, "SYSTEM").add(2, normal, "").add(28, bold, "EFFECT").
-		add(8, bold, "%7s", "DONE").add(10, bold, "%9s", "WAITING").add(10, bold, "%9s", "PERSON").add(0, bold, "  LAST TRY")}
-	if len(v.Cloud.Effects) == 0 {
-		all = append(all, line{}.add(0, dim, "none"))
-	}
-	for i := range v.Cloud.Effects {
-		e := &v.Cloud.Effects[i]
+// systemLines shows each business system, with its effects by their outcome.
+func (v *view) systemLines() []line {
+	all := []line{line{}.add(10, bold, "SYSTEM").add(14, bold, "STATE").add(7, bold, "%6s", "DONE").add(8, bold, "%7s", "WAITING").
+		add(8, bold, "%6s", "PERSON").add(0, bold, "DONE, BY KIND")}
+	for _, s := range v.systems() {
+		state := span{"running", green}
+		if since := v.stopped(s.id); !since.IsZero() {
+			state = span{"STOPPED " + short(v.At.Sub(since)), red}
+		}
 		waiting, person := normal, normal
-		if e.Waiting > 0 {
+		if s.waiting > 0 {
 			waiting = yellow
 		}
-		if e.Exception > 0 {
+		if s.person > 0 {
 			person = red
 		}
-		all = append(all, line{}.cut(6, normal, e.System).cut(26, normal, effectWords(e.Kind)).
-			add(8, normal, "%7d", done(e)).add(10, waiting, "%9d", e.Waiting).add(10, person, "%9d", e.Exception).
-			add(0, normal, "  %s", strings.ReplaceAll(string(e.Last), "_", " ")))
+		all = append(all, line{}.cut(8, normal, s.id).add(14, state.style, "%s", state.text).add(7, normal, "%6d", s.done).
+			add(8, waiting, "%7d", s.waiting).add(8, person, "%6d", s.person).add(0, dim, "%s", strings.Join(s.kinds, ", ")))
+	}
+	if len(all) == 1 {
+		all = append(all, line{}.add(0, dim, "nothing was asked of any yet"))
+	}
+	return all
+}
+
+// stopped returns since when a key has stopped a system; zero: it runs.
+func (v *view) stopped(id string) time.Time {
+	switch {
+	case strings.HasPrefix(id, stack.ERP):
+		return v.ERPStopped
+	case id == stack.QMS:
+		return v.QMSStopped
+	}
+	return time.Time{}
+}
+
+// systemView is what was asked of a business system.
+type systemView struct {
+	id                    string
+	done, waiting, person int64
+	kinds                 []string // how much of each was done
+}
+
+// systems sums up the effects by system.
+func (v *view) systems() []systemView {
+	var all []systemView
+	for i := range v.Cloud.Effects {
+		e := &v.Cloud.Effects[i]
+		if n := len(all); n == 0 || all[n-1].id != e.System {
+			all = append(all, systemView{id: e.System})
+		}
+		s := &all[len(all)-1]
+		s.done, s.waiting, s.person = s.done+done(e), s.waiting+e.Waiting, s.person+e.Exception
+		s.kinds = append(s.kinds, fmt.Sprintf("%d %s", done(e), effectWords(e.Kind)))
 	}
 	return all
 }
@@ -298,79 +362,76 @@ func done(e *api.EffectOverview) (n int64) {
 func effectWords(k quality.Kind) string {
 	switch k {
 	case quality.LotUsageSet:
-		return "set the lot's usage"
+		return "usages set"
 	case quality.StockTransfer:
-		return "transfer its stock"
+		return "transfers"
+	case quality.UsageDecisionPost:
+		return "decisions"
+	case quality.TasksGate:
+		return "gates"
+	case quality.NoticeSend:
+		return "notices"
 	case quality.NonconformanceEnsure:
-		return "record the nonconformance"
+		return "records"
 	case quality.NonconformanceAdvance:
-		return "advance the nonconformance"
+		return "records advanced"
 	}
 	return string(k)
 }
 
 // keys tells what each key does now.
-func (v *view) keys() line {
-	choose := func(off bool, on, back string) string {
-		if off {
-			return back
+func (v *view) keys(columns int) []line {
+	choose := func(since time.Time, on, back string) string {
+		if since.IsZero() {
+			return on
 		}
-		return on
+		return back
 	}
-	l := line{}
+	var p plantView
+	if v.Chosen < len(v.Plants) {
+		p = v.Plants[v.Chosen]
+	}
+	all, width := []line{{}}, 0
 	for _, k := range [][2]string{
+		{"1-5", "plant"},
 		{"f", "fail a part"},
-		{"w", choose(!v.WANCut.IsZero(), "cut the WAN", "mend the WAN")},
-		{"e", choose(!v.ERPStopped.IsZero(), "stop the ERP", "start the ERP")},
-		{"k", choose(!v.Killed.IsZero(), "kill the agent", "start the agent")},
+		{"w", choose(p.WANCut, "cut WAN", "mend WAN")},
+		{"k", choose(p.Killed, "kill agent", "start agent")},
+		{"z", choose(p.Frozen, "freeze line", "thaw line")},
+		{"e", choose(v.ERPStopped, "stop ERPs", "start ERPs")},
+		{"m", choose(v.QMSStopped, "stop QMS", "start QMS")},
 		{"q", "quit"},
 	} {
-		l = l.add(0, bold, "%s", k[0]).add(0, normal, " %s   ", k[1])
+		if width += len(k[0]) + len(k[1]) + 4; width > columns+3 && len(all[len(all)-1]) > 0 {
+			all, width = append(all, line{}), len(k[0])+len(k[1])+4
+		}
+		l := &all[len(all)-1]
+		*l = l.add(0, bold, "%s", k[0]).add(0, normal, " %s   ", k[1])
 	}
-	return l
+	return all
 }
 
 // status is the view in one line, for a log.
 func (v *view) status() string {
-	link, backlog, oldest := v.link()
-	text := fmt.Sprintf("%s plant p1: %s, backlog %s, oldest %s; ", v.At.Local().Format("15:04:05"), link.text, backlog, oldest)
+	text := v.At.Local().Format("15:04:05") + " "
+	for i := range v.Plants {
+		link, backlog, _, _ := v.agent(i)
+		text += fmt.Sprintf("%s %s, unsent %s; ", v.Plants[i].ID, link.text, backlog)
+	}
 	if v.CloudErr != nil {
-		return text + fmt.Sprintf("cloud does not answer: %v", v.CloudErr)
+		return clean(text + fmt.Sprintf("cloud does not answer: %v", v.CloudErr))
 	}
 	lots, held, _ := v.counts()
 	var finished, waiting, person int64
-	for i := range v.Cloud.Effects {
-		e := &v.Cloud.Effects[i]
-		finished, waiting, person = finished+done(e), waiting+e.Waiting, person+e.Exception
+	for _, s := range v.systems() {
+		finished, waiting, person = finished+s.done, waiting+s.waiting, person+s.person
 	}
 	text += fmt.Sprintf("%d lots, %d held; effects: %d done, %d waiting, %d for a person", lots, held, finished, waiting, person)
+	if waits := v.waitsOf(""); waits != "" {
+		text += "; releases wait for: " + waits
+	}
 	if b := v.Blocked; b.Lot != "" {
 		text += fmt.Sprintf("; last hold: %s blocked in the ERP %s after its source", b.Lot, exact(b.Done.Sub(b.Failed)))
 	}
 	return clean(text)
 }
-
-// short writes a duration in its two largest units at most.
-func short(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0s"
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	}
-	return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-}
-
-// exact writes a latency.
-func exact(d time.Duration) string {
-	if d < 10*time.Second {
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
-func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }

@@ -17,6 +17,7 @@ type screen struct {
 	colour  bool
 	first   bool      // the first event was told
 	next    time.Time // when the next status line is due
+	err     error     // of the first text that could not be written: nobody is there any more to see it
 }
 
 // openScreen takes the terminal, if there is one, and begins to read keys: single ones there, else one a line. The
@@ -101,8 +102,12 @@ func (s *screen) table(v *view) {
 	s.write(b.String())
 }
 
-// write shows a text. If nobody is there any more to see it, a signal says so.
-func (s *screen) write(text string) { _, _ = s.out.WriteString(text) }
+// write shows a text.
+func (s *screen) write(text string) {
+	if _, err := s.out.WriteString(text); err != nil && s.err == nil {
+		s.err = err
+	}
+}
 
 // close gives the terminal back, and leaves the last state on it.
 func (s *screen) close(v *view) {

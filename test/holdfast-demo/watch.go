@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
@@ -24,16 +27,22 @@ const shownLots = 1000
 // askLimit bounds one question; what does not answer in that time is shown as not answering.
 const askLimit = 2 * time.Second
 
-// facts is what the programs say of themselves, and what the ERP's book says of them.
+// facts is what the programs say of themselves, and what the ERPs' books say of them.
 type facts struct {
 	At       time.Time
-	Agent    localapi.Status
-	AgentErr error
+	Agents   []agentFacts // by plant
 	Cloud    api.Overview
 	Held     []api.LotLine
+	Waits    []releaseWait
 	CloudErr error
 	Blocked  blocking // the newest
 	BookErr  error
+}
+
+// agentFacts is what an agent says of itself.
+type agentFacts struct {
+	localapi.Status
+	Err error
 }
 
 // blocking is a hold that became true in the ERP.
@@ -43,35 +52,47 @@ type blocking struct {
 	Done   time.Time // of the first line of the ERP's book after which nothing of the lot is free
 }
 
-// watcher asks the agent over its socket, the cloud over its API, and reads the ERP's book.
+// watcher asks the agents over their sockets, the cloud over its API, and reads the ERPs' books.
 type watcher struct {
-	agent *localapi.Client
-	base  string // of the API
-	token string
-	book  tail
-	http  http.Client
+	agents  []*localapi.Client
+	base    string // of the API
+	metrics string // URL of the cloud's
+	token   string
+	books   []*tail
+	http    http.Client
 
 	blocked map[string][]time.Time // by material/batch: after these lines nothing was free
 }
 
 func newWatcher(w *world) *watcher {
-	return &watcher{
-		agent: localapi.NewClient(w.socket()), base: "http://" + w.cloud.Address + api.Base, token: w.token,
-		book: tail{path: w.book()}, blocked: map[string][]time.Time{},
+	watch := &watcher{base: w.base(), metrics: "http://" + w.cloud.Address + "/metrics", token: w.token, blocked: map[string][]time.Time{}}
+	for _, p := range w.plants {
+		watch.agents = append(watch.agents, localapi.NewClient(p.socket()))
 	}
+	for _, path := range w.books() {
+		watch.books = append(watch.books, &tail{path: path})
+	}
+	return watch
 }
 
 // look asks everyone once.
 func (w *watcher) look(ctx context.Context) facts {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	f := facts{At: time.Now()}
-	f.Agent, f.AgentErr = w.agent.Status(ctx)
+	f := facts{At: time.Now(), Agents: make([]agentFacts, len(w.agents))}
+	var asking sync.WaitGroup
+	for i, agent := range w.agents {
+		asking.Go(func() { f.Agents[i].Status, f.Agents[i].Err = agent.Status(ctx) })
+	}
 	var page api.LotPage
 	f.CloudErr = errors.Join(
 		w.get(ctx, "/overview", nil, &f.Cloud),
 		w.get(ctx, "/lots", url.Values{"state": {api.LotsHeld}, "limit": {fmt.Sprint(shownLots)}}, &page),
 	)
+	var err error
+	f.Waits, err = w.waits(ctx)
+	f.CloudErr = errors.Join(f.CloudErr, err)
+	asking.Wait()
 	f.Held = page.Lots
 	f.BookErr = w.read()
 	f.Blocked = w.newest(f.Held)
@@ -95,15 +116,60 @@ func (w *watcher) get(ctx context.Context, path string, query url.Values, into a
 	return json.NewDecoder(res.Body).Decode(into)
 }
 
-// read notes the new lines of the book that left nothing free where something was.
-func (w *watcher) read() error {
-	entries, err := w.book.next()
-	for _, e := range entries {
-		if !e.FreeAfter {
-			w.blocked[e.Key] = append(w.blocked[e.Key], e.At)
+// releaseWait is how many lots' releases wait at a plant for one reason.
+type releaseWait struct {
+	Plant, Reason string
+	Lots          int
+}
+
+// waits reads what releases wait for, from the cloud's metrics.
+func (w *watcher) waits(ctx context.Context) ([]releaseWait, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.metrics, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := w.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	return readWaits(res.Body)
+}
+
+// readWaits picks the lines about releases out of a page of metrics.
+func readWaits(page io.Reader) (all []releaseWait, err error) {
+	lines := bufio.NewScanner(page)
+	for lines.Scan() {
+		labels, ok := strings.CutPrefix(lines.Text(), "holdfast_cloud_release_waits{")
+		if !ok {
+			continue
+		}
+		var r releaseWait
+		var lots float64
+		labels = strings.NewReplacer(`plant="`, "", `",reason="`, " ", `"}`, "").Replace(labels)
+		if _, err := fmt.Sscan(labels, &r.Plant, &r.Reason, &lots); err != nil {
+			return nil, fmt.Errorf("metric of waiting releases: %w", err)
+		}
+		if r.Lots = int(lots); r.Lots > 0 {
+			all = append(all, r)
 		}
 	}
-	return err
+	return all, lines.Err()
+}
+
+// read notes the new lines of the books that left nothing free where something was.
+func (w *watcher) read() error {
+	var errs []error
+	for _, b := range w.books {
+		entries, err := b.next()
+		errs = append(errs, err)
+		for _, e := range entries {
+			if !e.FreeAfter {
+				w.blocked[e.Key] = append(w.blocked[e.Key], e.At)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // newest returns the held lot that was blocked last.

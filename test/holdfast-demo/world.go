@@ -15,6 +15,8 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
 	"github.com/holdfast-mesh/holdfast/test/sim/proxy"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
@@ -25,6 +27,9 @@ const (
 	stopLimit  = 10 * time.Second
 )
 
+// erpBook is the file of the ERP's book. That of a plant's own ERP has the plant's id behind it.
+const erpBook = "erp-book.jsonl"
+
 // world is all that the demo runs: processes, the links between them, and where they keep their data.
 type world struct {
 	dir   string // of configurations, data, books and logs
@@ -32,80 +37,130 @@ type world struct {
 	seed  uint64
 	token string // of the API's caller alice
 
-	wan, erp  *proxy.Proxy // agent to Kafka, cloud to ERP
-	processes []*stack.Process
-	inputs    []io.Closer // of the roles: they end when these are closed
-	agent     *stack.Process
-	cloud     *stack.Process
-	orders    io.Writer // input of the plant
+	plants  []*plantWorld
+	kafka   *stack.Process
+	systems *stack.Process
+	cloud   *stack.Process
+	office  io.Writer // input of the systems
+	inputs  []io.Closer
 }
 
-// start starts everything, in the order in which they need each other.
+// plantWorld is one plant of the world.
+type plantWorld struct {
+	dialect.Site
+	dir    string
+	floor  *stack.Process // broker, machines and MES
+	orders io.Writer      // its input
+	wan    *proxy.Proxy   // agent to Kafka
+	agent  *stack.Process // nil while it is killed
+}
+
+// start starts everything, in the order in which they need each other. What happens begins when all agents read.
 func (w *world) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	settings, err := w.startSystems(ctx)
+	settings, err := w.startWorld(ctx)
 	if err != nil {
 		return err
 	}
 	if w.token, err = settings.Write(w.dir); err != nil {
 		return fmt.Errorf("write configurations: %w", err)
 	}
-	if w.cloud, err = w.product("cloud"); err != nil {
+	if w.cloud, err = w.product("cloud", w.dir); err != nil {
 		return err
 	}
-	if err := w.startAgent(); err != nil {
-		return err
-	}
-	for _, p := range []*stack.Process{w.cloud, w.agent} {
-		if err := p.Await(ctx); err != nil {
+	for _, p := range w.plants {
+		if err := w.startAgent(p); err != nil {
 			return err
 		}
 	}
-	if err := w.awaitSources(ctx); err != nil {
+	if err := w.cloud.Await(ctx); err != nil {
 		return err
 	}
-	plant, orders, err := w.role("plant", "--mqtt", settings.MQTT, "--seed", strconv.FormatUint(w.seed, 10))
+	if err := w.awaitAgents(ctx); err != nil {
+		return err
+	}
+	begin := order{Do: doBegin, Start: time.Now(), API: w.base(), Token: w.token}
+	if err := begin.write(w.office); err != nil {
+		return err
+	}
+	for _, p := range w.plants {
+		if err := begin.write(p.orders); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startWorld starts what agents and cloud talk to, and the links to it, and says where all that is.
+func (w *world) startWorld(ctx context.Context) (s stack.Settings, err error) {
+	seed := strconv.FormatUint(w.seed, 10)
+	if w.kafka, _, err = w.role("kafka", w.dir, "--dir", w.path("kafka")); err != nil {
+		return s, err
+	}
+	if w.systems, w.office, err = w.role("systems", w.dir, "--dir", w.dir, "--seed", seed); err != nil {
+		return s, err
+	}
+	for _, site := range dialect.Sites() {
+		p := &plantWorld{Site: site, dir: w.path(site.Plant)}
+		w.plants = append(w.plants, p)
+		if err := os.MkdirAll(p.dir, 0o755); err != nil {
+			return s, err
+		}
+		if p.floor, p.orders, err = w.role("plant", p.dir, "--plant", site.Plant, "--dir", p.dir, "--seed", seed); err != nil {
+			return s, err
+		}
+	}
+	kafka, err := readyOf(ctx, w.kafka)
 	if err != nil {
-		return err
+		return s, err
 	}
-	w.orders = orders
-	return plant.Await(ctx)
-}
-
-// startSystems starts what agent and cloud talk to, and the links to it, and says where all that is.
-func (w *world) startSystems(ctx context.Context) (stack.Settings, error) {
-	var at [3]readyLine // of broker, ERP and QMS
-	var started [3]*stack.Process
-	for i, args := range [3][]string{{"broker", "--dir", w.path("broker")}, {"erp", "--book", w.book()}, {"qms", "--book", w.path("qms-book.jsonl")}} {
-		p, _, err := w.role(args[0], args[1:]...)
+	systems, err := readyOf(ctx, w.systems)
+	if err != nil {
+		return s, err
+	}
+	s = stack.Settings{Kafka: kafka.Address, SAP: systems.Systems[stack.ERP], QMS: systems.Systems[stack.QMS], Systems: systems.Systems}
+	for _, p := range w.plants {
+		ready, err := readyOf(ctx, p.floor)
 		if err != nil {
-			return stack.Settings{}, err
+			return s, err
 		}
-		started[i] = p
-	}
-	for i, p := range started {
-		if err := p.Await(ctx); err != nil {
-			return stack.Settings{}, err
+		if p.wan, err = proxy.Start(kafka.Address); err != nil {
+			return s, fmt.Errorf("start WAN of plant %s: %w", p.Plant, err)
 		}
-		if err := json.Unmarshal(p.Line, &at[i]); err != nil {
-			return stack.Settings{}, fmt.Errorf("read ready line of %s: %w", p.Name, err)
-		}
+		s.Gateways = append(s.Gateways, stack.Gateway{Site: p.Site, MQTT: ready.Address, WAN: p.wan.Addr(), Line: ready.Line})
 	}
-	broker, erp, qms := at[0], at[1], at[2]
-	var err error
-	if w.wan, err = proxy.Start(broker.Kafka); err != nil {
-		return stack.Settings{}, fmt.Errorf("start WAN: %w", err)
-	}
-	if w.erp, err = proxy.Start(erp.Address); err != nil {
-		return stack.Settings{}, fmt.Errorf("start link to ERP: %w", err)
-	}
-	return stack.Settings{MQTT: broker.Address, Kafka: broker.Kafka, WAN: w.wan.Addr(), SAP: w.erp.Addr(), QMS: qms.Address}, nil
+	return s, nil
 }
 
-// awaitSources waits until all sources of the agent read: what a plant says before a broker knows the agent is nobody's.
-func (w *world) awaitSources(ctx context.Context) error {
-	client := localapi.NewClient(w.socket())
+// readyOf waits until a role is ready, and returns what it said.
+func readyOf(ctx context.Context, p *stack.Process) (l readyLine, err error) {
+	if err := p.Await(ctx); err != nil {
+		return l, err
+	}
+	if err := json.Unmarshal(p.Line, &l); err != nil {
+		return l, fmt.Errorf("read ready line of %s: %w", p.Name, err)
+	}
+	return l, nil
+}
+
+// awaitAgents waits until all sources of all agents read: what a plant says before a broker knows the agent is nobody's.
+func (w *world) awaitAgents(ctx context.Context) error {
+	var waiting sync.WaitGroup
+	errs := make([]error, len(w.plants))
+	for i, p := range w.plants {
+		waiting.Go(func() {
+			if errs[i] = p.agent.Await(ctx); errs[i] == nil {
+				errs[i] = p.awaitSources(ctx)
+			}
+		})
+	}
+	waiting.Wait()
+	return errors.Join(errs...)
+}
+
+func (p *plantWorld) awaitSources(ctx context.Context) error {
+	client := localapi.NewClient(p.socket())
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -116,7 +171,7 @@ func (w *world) awaitSources(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the agent's sources: %w\n%s", errors.Join(ctx.Err(), err), w.agent.Tail())
+			return fmt.Errorf("wait for the sources of plant %s: %w\n%s", p.Plant, errors.Join(ctx.Err(), err), p.agent.Tail())
 		case <-tick.C:
 		}
 	}
@@ -129,86 +184,122 @@ func (w *world) program(name string) string {
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-// book is the file of the ERP's book.
-func (w *world) book() string { return w.path("erp-book.jsonl") }
+// base is that of the cloud's API, valid once the cloud is ready.
+func (w *world) base() string { return "http://" + w.cloud.Address + api.Base }
+
+// books are the files of the ERPs' books.
+func (w *world) books() []string {
+	all := []string{w.path(erpBook)}
+	for _, p := range w.plants {
+		if p.Scope != "" {
+			all = append(all, w.path(erpBook+"."+p.Plant))
+		}
+	}
+	return all
+}
 
 // socket is the agent's.
-func (w *world) socket() string { return w.path(filepath.Join("agent-data", "agent.sock")) }
+func (p *plantWorld) socket() string { return filepath.Join(p.dir, "agent-data", "agent.sock") }
 
 // role starts this program in one of its roles. The writer is the role's input.
-func (w *world) role(name string, args ...string) (*stack.Process, io.Writer, error) {
+func (w *world) role(name, dir string, args ...string) (*stack.Process, io.Writer, error) {
 	in, out, err := os.Pipe()
 	if err != nil {
 		return nil, nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	w.inputs = append(w.inputs, out)
-	p, err := w.launch(stack.Command{Name: name, Program: w.self, Args: append([]string{name}, args...), Stdin: in})
+	p, err := stack.Command{Name: name, Dir: dir, Program: w.self, Args: append([]string{name}, args...), Stdin: in, Attr: childAttr()}.Launch()
 	return p, out, errors.Join(err, in.Close())
 }
 
 // product starts agent or cloud.
-func (w *world) product(name string) (*stack.Process, error) {
-	return w.launch(stack.Command{
-		Name: name, Program: w.program(name), Args: []string{"run", "--config", w.path(name + ".yaml"), "--log-format", "json"},
-	})
+func (w *world) product(name, dir string) (*stack.Process, error) {
+	return stack.Command{
+		Name: name, Dir: dir, Program: w.program(name), Attr: childAttr(),
+		Args: []string{"run", "--config", filepath.Join(dir, name+".yaml"), "--log-format", "json"},
+	}.Launch()
 }
 
-func (w *world) launch(c stack.Command) (*stack.Process, error) {
-	c.Dir, c.Attr = w.dir, childAttr()
-	p, err := c.Launch()
-	if err == nil {
-		w.processes = append(w.processes, p)
+// startAgent starts a plant's agent and does not wait for it.
+func (w *world) startAgent(p *plantWorld) (err error) {
+	p.agent, err = w.product("agent", p.dir)
+	return err
+}
+
+// killAgent ends a plant's agent as a power cut does.
+func (p *plantWorld) killAgent() {
+	p.agent.Kill()
+	p.agent = nil
+}
+
+// tiers are the processes that should run, in the order in which they may end: those of a tier need nobody of it, and
+// take their leave before what they talk to goes.
+func (w *world) tiers() [][]*stack.Process {
+	var agents, floors []*stack.Process
+	for _, p := range w.plants {
+		agents, floors = append(agents, p.agent), append(floors, p.floor)
 	}
-	return p, err
+	all := [][]*stack.Process{agents, {w.cloud}, append(floors, w.systems, w.kafka)}
+	for i := range all {
+		all[i] = slices.DeleteFunc(all[i], func(p *stack.Process) bool { return p == nil })
+	}
+	return all
 }
 
-// startAgent starts the agent and does not wait for it.
-func (w *world) startAgent() (err error) {
-	w.agent, err = w.product("agent")
-	return err
+// ended returns a process that has ended though it should run; nil if there is none.
+func (w *world) ended() *stack.Process {
+	for _, p := range slices.Concat(w.tiers()...) {
+		select {
+		case <-p.Done():
+			return p
+		default:
+		}
+	}
+	return nil
 }
 
-// killAgent ends the agent as a power cut does.
-func (w *world) killAgent() {
-	w.agent.Kill()
-	w.processes = slices.DeleteFunc(w.processes, func(p *stack.Process) bool { return p == w.agent })
-}
-
-// fail tells the plant to make a part that fails.
-func (w *world) fail() error {
-	_, err := io.WriteString(w.orders, orderFail+"\n")
-	return err
-}
-
-// stop ends all that was started, the newest first: plant, agent and cloud take their leave before what they talk to
-// goes. Once hurry is closed, nothing is waited for. It returns when none runs.
+// stop ends all that was started. Once hurry is closed, nothing is waited for. It returns when none runs.
 func (w *world) stop(hurry <-chan struct{}) error {
+	tiers := w.tiers()
 	stopped, watching := make(chan struct{}), sync.WaitGroup{}
 	watching.Go(func() {
 		select {
 		case <-hurry:
-			for _, p := range w.processes {
+			for _, p := range slices.Concat(tiers...) {
 				p.Kill()
 			}
 		case <-stopped:
 		}
 	})
 	var errs []error
-	for _, p := range slices.Backward(w.processes) {
-		if _, err := p.Stop(stopLimit); errors.Is(err, stack.ErrSlowStop) {
-			errs = append(errs, err)
-		}
-		p.Kill() // where it could not be asked
+	for _, tier := range tiers {
+		errs = append(errs, stopAll(tier))
 	}
 	close(stopped)
 	watching.Wait()
 	for _, in := range w.inputs {
 		errs = append(errs, in.Close())
 	}
-	for _, p := range []*proxy.Proxy{w.wan, w.erp} {
-		if p != nil {
-			p.Close()
+	for _, p := range w.plants {
+		if p.wan != nil {
+			p.wan.Close()
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// stopAll ends processes at the same time. One that had to be killed is an error.
+func stopAll(processes []*stack.Process) error {
+	var stopping sync.WaitGroup
+	errs := make([]error, len(processes))
+	for i, p := range processes {
+		stopping.Go(func() {
+			if _, err := p.Stop(stopLimit); errors.Is(err, stack.ErrSlowStop) {
+				errs[i] = err
+			}
+			p.Kill() // where it could not be asked
+		})
+	}
+	stopping.Wait()
 	return errors.Join(errs...)
 }

@@ -29,8 +29,8 @@ type Gateway struct {
 	Line string
 }
 
-// table is a file for lookup() of the plant's mappings.
-type table struct{ Name, File string }
+// Table is a file for lookup() of the plant's mappings.
+type Table struct{ Name, File string }
 
 // Topics returns the topics of the plant.
 func (g Gateway) Topics() dialect.Topics { return g.Site.Topics() }
@@ -39,15 +39,15 @@ func (g Gateway) Topics() dialect.Topics { return g.Site.Topics() }
 func (g Gateway) Machines() []string { return append(dialect.Presses(), dialect.Lab) }
 
 // Tables returns the plant's tables, by name. The template calls it, as it does Topics and Machines.
-func (g Gateway) Tables() ([]table, error) {
+func (g Gateway) Tables() ([]Table, error) {
 	names, err := fs.Glob(plantFiles, "plants/"+g.Site.Plant+"-*.csv")
 	if err != nil {
 		return nil, err
 	}
-	var all []table
+	var all []Table
 	for _, name := range names {
 		file := path.Base(name)
-		all = append(all, table{strings.TrimSuffix(strings.TrimPrefix(file, g.Site.Plant+"-"), ".csv"), file})
+		all = append(all, Table{strings.TrimSuffix(strings.TrimPrefix(file, g.Site.Plant+"-"), ".csv"), file})
 	}
 	return all, nil
 }
@@ -74,7 +74,7 @@ func (g Gateway) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range append(tables, table{File: g.Site.Plant + ".yaml"}, table{File: "line.yaml"}) {
+	for _, t := range append(tables, Table{File: g.Site.Plant + ".yaml"}, Table{File: "line.yaml"}) {
 		text, err := plantFiles.ReadFile("plants/" + t.File)
 		if err != nil {
 			return err

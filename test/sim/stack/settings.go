@@ -69,15 +69,15 @@ func (s Settings) ERPOf(plant string) string {
 	return ERP
 }
 
-// erpAt is an ERP, with the level at which its batch numbers are unique.
-type erpAt struct{ ID, Address, Scope string }
+// ERPAt is an ERP with its address, and the level at which its batch numbers are unique.
+type ERPAt struct{ ID, Address, Scope string }
 
 // ERPs returns all of them.
-func (s Settings) ERPs() []erpAt {
-	all := []erpAt{{ERP, s.SAP, "material"}}
+func (s Settings) ERPs() []ERPAt {
+	all := []ERPAt{{ERP, s.SAP, "material"}}
 	for _, site := range s.Plants() {
 		if id := s.ERPOf(site.Plant); id != ERP {
-			all = append(all, erpAt{id, s.Systems[id], "plant"})
+			all = append(all, ERPAt{id, s.Systems[id], "plant"})
 		}
 	}
 	return all
