@@ -44,24 +44,20 @@ var world struct {
 	full  shared // with a small queue
 }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(stack.WithPrograms(run(m))) }
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "hf-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+func run(m *testing.M) func(string) int {
+	return func(bin string) int {
+		world.bin, world.dirs = bin, filepath.Join(bin, "rigs")
+		if err := os.Mkdir(world.dirs, 0o755); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer world.wide.close()
+		defer world.kafka.close()
+		defer world.full.close()
+		return m.Run()
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	world.bin, world.dirs = filepath.Join(dir, "bin"), dir
-	if err := stack.Build(context.Background(), world.bin); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer world.wide.close()
-	defer world.kafka.close()
-	defer world.full.close()
-	return m.Run()
 }
 
 // shared is a rig that several tests use, one after the other.

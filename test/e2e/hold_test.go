@@ -15,21 +15,11 @@ import (
 // bin is the directory of the programs under test, built once.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "holdfast-bin-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := stack.Build(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	bin = dir
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(stack.WithPrograms(func(dir string) int {
+		bin = dir
+		return m.Run()
+	}))
 }
 
 // start runs a whole stack for a test.
