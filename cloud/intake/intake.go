@@ -1,5 +1,5 @@
 // Package intake is Kafka's door: it polls the topics of all plants, decides from the topic which plant speaks, and
-// hands the records of one partition with its next offset to the workflow engine, in one transaction.
+// hands what it polled to the workflow engine, with the next offset of each partition in the records' own transaction.
 //
 // Kafka's own committed offset is advisory. The one in SQL counts: it moves by compare-and-set, so a second process
 // that reads the same partition is stopped before it can do anything twice.
@@ -36,8 +36,8 @@ type Config struct {
 	// Instance names this copy in the group, the same over restarts: a process that was killed and started again takes its
 	// partitions back at once, instead of waiting until Kafka misses the dead one.
 	Instance string
-	// Batch is the most records of one partition in one transaction. 500 records are about 0.2 s of SQLite's time, which
-	// bounds how long a hold in another partition waits for the writer.
+	// Batch is the most records in one transaction. 500 records are about 0.2 s of SQLite's time, which
+	// bounds how long a hold behind them waits for the writer.
 	Batch int
 }
 

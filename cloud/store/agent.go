@@ -73,15 +73,6 @@ func (t *Tx) heads(query string, args ...any) ([]HeadRow, error) {
 	return all, err
 }
 
-// Head returns the newest head of an epoch, nil if it stated none.
-func (t *Tx) Head(plant event.PlantID, agent string, epoch event.Epoch) (*HeadRow, error) {
-	rows, err := t.heads(`SELECT 0, `+headColumns+` FROM head WHERE plant = ? AND agent = ? AND epoch = ?`, plant, agent, epoch)
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	return &rows[0], nil
-}
-
 // HeadsOf returns the newest head of each epoch of an agent, oldest first.
 func (t *Tx) HeadsOf(plant event.PlantID, agent string) ([]HeadRow, error) {
 	return t.heads(`SELECT 0, `+headColumns+` FROM head WHERE plant = ? AND agent = ? ORDER BY at, epoch`, plant, agent)

@@ -57,11 +57,6 @@ func (t *Tx) DispositionsOf(lot event.LotKey) ([]quality.Disposition, error) {
 	return docs[quality.Disposition](t, `SELECT doc FROM disposition WHERE lot = ? ORDER BY place`, lot)
 }
 
-// DispositionByID returns a disposition of any lot, nil if it is not known.
-func (t *Tx) DispositionByID(id event.ObjectID, lot event.LotKey) (*quality.Disposition, error) {
-	return optional(scanDoc[quality.Disposition](t.row(`SELECT doc FROM disposition WHERE lot = ? AND id = ?`, lot, id)))
-}
-
 // PutRun stores a run.
 func (t *Tx) PutRun(r *quality.Run) error {
 	return t.put("run", []string{"lot", "id"}, []string{"plant", "equipment", "ended", "version"}, r,
@@ -96,11 +91,6 @@ func (t *Tx) PutCertificate(c *quality.Certificate) error {
 // Certificate returns a certificate, nil if it is not known.
 func (t *Tx) Certificate(id event.ObjectID, lot event.LotKey) (*quality.Certificate, error) {
 	return optional(scanDoc[quality.Certificate](t.row(`SELECT doc FROM certificate WHERE id = ? AND lot = ?`, id, lot)))
-}
-
-// CertificatesOf returns a lot's certificates, sorted by id.
-func (t *Tx) CertificatesOf(lot event.LotKey) ([]quality.Certificate, error) {
-	return docs[quality.Certificate](t, `SELECT doc FROM certificate WHERE lot = ? ORDER BY id`, lot)
 }
 
 // PutAcceptance stores a signature.

@@ -2,9 +2,7 @@ package store
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"fmt"
 	"io"
 )
@@ -39,11 +37,4 @@ func (t *Tx) Dump(w io.Writer) error {
 		return err
 	}
 	return b.Flush()
-}
-
-// StateHash returns the SHA-256 of [Tx.Dump] in lower-case hex.
-func (t *Tx) StateHash() (string, error) {
-	h := sha256.New()
-	err := t.Dump(h)
-	return hex.EncodeToString(h.Sum(nil)), err
 }
