@@ -208,10 +208,15 @@ func (s *session) end(ctx context.Context, statement string) error {
 	return err
 }
 
+// begin runs the statement that begins a transaction. A statement that is cut off may have begun it all the same, and
+// whoever has the session next would be in it: so it is not cut off.
 func (s *session) begin(ctx context.Context, statement string) error {
-	st, err := s.stmt(ctx, statement)
+	err := ctx.Err()
 	if err == nil {
-		_, err = st.ExecContext(ctx)
+		var st *sql.Stmt
+		if st, err = s.stmt(ctx, statement); err == nil {
+			_, err = st.ExecContext(context.WithoutCancel(ctx))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
