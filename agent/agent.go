@@ -45,13 +45,15 @@ type Agent struct {
 	now      func() time.Time
 	epoch    event.Epoch
 	clock    clock
-	started  time.Time // of Run
+	started  time.Time     // of Run
+	begun    chan struct{} // closed when what the sources may have missed meanwhile is on disk
 
 	quality  *queue.Lane
 	signals  *queue.Lane
 	uplink   *uplink.Uplink
 	downlink *downlink.Downlink
 	sources  []source.Source
+	open     map[string]*openGap // gaps that went on when the run before ended, by source
 	pipeline *pipeline
 }
 
@@ -61,7 +63,8 @@ func New(cfg Config, mapper *mapping.Mapper, log zerolog.Logger) *Agent {
 	_, _ = rand.Read(epoch[:]) // it ends the program rather than fail
 	return &Agent{
 		cfg: cfg, mapper: mapper, registry: telemetry.NewRegistry(), now: failpoint.Now, epoch: event.Epoch(hex.EncodeToString(epoch[:])),
-		log: log.With().Str(telemetry.KeyPlant, cfg.Plant).Str(telemetry.KeyAgent, cfg.Agent).Logger(),
+		begun: make(chan struct{}),
+		log:   log.With().Str(telemetry.KeyPlant, cfg.Plant).Str(telemetry.KeyAgent, cfg.Agent).Logger(),
 	}
 }
 
@@ -188,7 +191,9 @@ func (a *Agent) openDownlink(ctx context.Context) (err error) {
 
 // build makes uplink, pipeline and sources.
 func (a *Agent) build() (err error) {
-	cfg := uplink.Config{Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control}
+	cfg := uplink.Config{
+		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control, Begun: a.begun,
+	}
 	a.uplink, err = uplink.New(cfg, a.quality, a.signals, a.log, a.registry)
 	if err != nil {
 		return err
@@ -198,6 +203,9 @@ func (a *Agent) build() (err error) {
 		return err
 	}
 	cursors := a.quality.Cursors()
+	if a.open, err = openGaps(cursors); err != nil {
+		return err
+	}
 	servers, values := opcua.NewServers(), opcua.NewMetrics(a.registry)
 	for _, cfg := range a.cfg.Sources {
 		s, err := a.newSource(&cfg, cursors[cfg.ID], servers, values)
@@ -206,16 +214,20 @@ func (a *Agent) build() (err error) {
 		}
 		a.sources = append(a.sources, s)
 	}
-	a.registry.MustRegister(sourceMetrics{a.sources}, clockMetrics{&a.clock}, certificateMetrics{a.cfg.certificates(), a.now})
+	a.registry.MustRegister(sourceMetrics{a.sources}, clockMetrics{&a.clock}, certificateMetrics{a.cfg.Certificates, a.now})
 	return nil
 }
 
 // newSource makes a source of the configured kind. Servers and values are shared by those of OPC UA.
 func (a *Agent) newSource(cfg *Source, cursor []byte, servers *opcua.Servers, values *opcua.Metrics) (source.Source, error) {
+	var open *source.Gap
+	if g := a.open[cfg.ID]; g != nil {
+		open = &g.Gap
+	}
 	if cfg.OPCUA != nil {
 		return opcua.New(*cfg.OPCUA, opcua.Deps{
 			ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
-			PKI: filepath.Join(string(a.cfg.Data), "pki"), Cursor: cursor, Servers: servers, Metrics: values, Log: a.log, Now: a.now, Clock: a.clock.state,
+			PKI: a.cfg.PKI(), Cursor: cursor, Open: open, Servers: servers, Metrics: values, Log: a.log, Now: a.now, Clock: a.clock.state,
 			Audit: func(ctx context.Context, act, subject, reason string, detail map[string]string) error {
 				return a.pipeline.act(ctx, act, "source "+cfg.ID, subject, reason, detail)
 			},
@@ -223,7 +235,7 @@ func (a *Agent) newSource(cfg *Source, cursor []byte, servers *opcua.Servers, va
 	}
 	return mqtt.New(*cfg.MQTT, mqtt.Deps{
 		ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
-		Cursor: cursor, Log: a.log, Now: a.now, Clock: a.clock.state,
+		Cursor: cursor, Open: open, Log: a.log, Now: a.now, Clock: a.clock.state,
 	})
 }
 
@@ -295,13 +307,7 @@ func (a *Agent) runAll(ctx context.Context, listener, socket net.Listener) error
 	defer stopSending()
 
 	var sources, rest sync.WaitGroup
-	for _, s := range a.sources {
-		sources.Go(func() {
-			if err := s.Run(reading, a.pipeline.emit); err != nil {
-				cancel(fmt.Errorf("source %s: %w", s.ID(), err))
-			}
-		})
-	}
+	sources.Go(func() { a.read(reading, cancel) })
 	sources.Go(func() { a.pipeline.run(reading) })
 	rest.Go(func() {
 		if err := a.uplink.Run(sending); err != nil {

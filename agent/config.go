@@ -102,7 +102,7 @@ func (c *Config) mappingOptions(tables map[string]map[string]string) mapping.Opt
 		Sources: map[string]mapping.Source{},
 	}
 	for _, s := range c.Sources {
-		o.Sources[s.ID] = mapping.Source{System: s.System, Equipment: s.Equipment}
+		o.Sources[s.ID] = mapping.Source{System: s.System, Equipment: s.Equipment, Quality: s.OPCUA != nil}
 	}
 	return o
 }

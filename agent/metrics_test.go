@@ -159,7 +159,7 @@ func TestCertificateMetrics(t *testing.T) {
 	cfg.Sources[0].MQTT.TLS = config.TLS{Cert: config.Path(broken)}
 	cfg.Sources[1].MQTT.TLS = config.TLS{Cert: config.Path(missing)}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(certificateMetrics{cfg.certificates(), func() time.Time { return now }})
+	reg.MustRegister(certificateMetrics{cfg.Certificates, func() time.Time { return now }})
 	got := series(t, reg)
 	if len(got) != 1 || got["holdfast_agent_certificate_expiry_seconds kafka"] != (48*time.Hour).Seconds() {
 		t.Errorf("series are %v", got)

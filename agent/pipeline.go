@@ -152,7 +152,7 @@ func (p *pipeline) emit(ctx context.Context, b source.Batch) error {
 	f := p.feed(b.Source)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := batch{cursors: map[string][]byte{}}
+	out := batch{cursors: map[string][]byte{}, own: len(b.Signals) == 0}
 	if b.Cursor != nil {
 		out.cursors[b.Source] = b.Cursor
 	}
@@ -160,15 +160,8 @@ func (p *pipeline) emit(ctx context.Context, b source.Batch) error {
 	if err != nil {
 		return err
 	}
-	for i := range b.Gaps {
-		if err := p.gap(&out, b.Source, &b.Gaps[i]); err != nil {
-			return err
-		}
-	}
-	for i := range b.Closed {
-		if err := p.closing(&out, b.Source, &b.Closed[i]); err != nil {
-			return err
-		}
+	if err := p.gaps(&out, &b); err != nil {
+		return err
 	}
 	if state != nil {
 		text, err := json.Marshal(state.Changes(b.Source))
@@ -231,6 +224,7 @@ type batch struct {
 	quality []queue.Record
 	signals []queue.Record
 	cursors map[string][]byte
+	own     bool // it holds nothing that a source told, only gaps and positions
 	read    []reading
 	told    time.Time // of the newest signal so far that was understood
 
@@ -316,8 +310,9 @@ func (p *pipeline) put(ctx context.Context, b *batch) error {
 	if len(b.quality) == 0 && len(b.cursors) == 0 {
 		return nil
 	}
-	// Positions alone take the place of older ones: telemetry must not wait for room in lane quality.
-	return p.putQuality(ctx, queue.Batch{Records: b.quality, Cursors: b.cursors, UseReserve: len(b.quality) == 0})
+	// Positions alone take the place of older ones: telemetry must not wait for room in lane quality. Nor must a gap: what it
+	// tells of a lot counts for more than what waits before it.
+	return p.putQuality(ctx, queue.Batch{Records: b.quality, Cursors: b.cursors, UseReserve: b.own || len(b.quality) == 0})
 }
 
 // putQuality waits for room: lane quality is never shed.

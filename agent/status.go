@@ -38,11 +38,14 @@ func (o *operator) Status() localapi.Status {
 		Format: localapi.Format, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Build: cli.BuildVersion().Version, Epoch: string(a.epoch),
 		Config: a.cfg.hash(), UpSince: a.started, AsOf: a.now(), Uplink: localapi.NewUplink(a.uplink.Status()),
 		Downlink: localapi.NewDownlink(a.downlink.Status(), a.superseded()), Lanes: o.Queue().Lanes,
-		Sources: []localapi.Source{}, Arrival: append([]string{}, a.mapper.Arrival()...), Mixed: a.cfg.mixed(),
+		Sources: []localapi.Source{}, Ending: []localapi.Certificate{}, Arrival: append([]string{}, a.mapper.Arrival()...), Mixed: a.cfg.mixed(),
 		Quarantine: localapi.Quarantine{Count: total(a.pipeline.metrics.quarantined), Newest: []localapi.Quarantined{}},
 	}
 	for _, src := range a.sources {
 		s.Sources = append(s.Sources, localapi.NewSource(src.Status()))
+	}
+	if all, err := a.cfg.Certificates(s.AsOf); err == nil { // else their sources are refused and say why
+		s.Ending = ending(all, s.AsOf)
 	}
 	for _, q := range a.pipeline.quarantined() {
 		s.Quarantine.Newest = append(s.Quarantine.Newest, localapi.Quarantined(q))

@@ -90,6 +90,36 @@ func (c *Client) Replay(ctx context.Context, order Replay, each func(Update)) er
 	return nil
 }
 
+// Tap calls began once the agent has taken the order, then show with every event, until ctx ends or show returns an
+// error, which it returns. An answer that ends by itself is an error.
+func (c *Client) Tap(ctx context.Context, tap Tap, began func(), show func(Tapped) error) error {
+	query := url.Values{"lane": {string(tap.Lane)}, "find": {tap.Find}, "quality": {tap.Quality}}
+	answer, err := c.do(ctx, http.MethodGet, "/v1/tap?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Close() }()
+	began()
+	lines := bufio.NewScanner(answer)
+	lines.Buffer(nil, 2*maxLine)
+	for lines.Scan() {
+		var e Tapped
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("read answer of agent: %w", err)
+		}
+		if e.Failure != nil {
+			return e.Failure.problem()
+		}
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return problem.New(problem.APIUnreachable, "the agent stopped answering: %w", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+}
+
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	answer, err := c.do(ctx, http.MethodGet, path, nil)
 	if err != nil {

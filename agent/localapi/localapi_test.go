@@ -107,6 +107,8 @@ func TestListen(t *testing.T) {
 
 // fake is an agent with fixed answers.
 type fake struct {
+	tap func(context.Context, Tap, func(Tapped) error) error
+
 	plan Plan
 	step func(ctx context.Context, progress func(Progress)) (Progress, error)
 
@@ -136,6 +138,10 @@ func (f *fake) PlanReplay(_ context.Context, order Replay) (Plan, error) {
 	defer f.mu.Unlock()
 	f.orders = append(f.orders, order)
 	return f.plan, nil
+}
+
+func (f *fake) Tap(ctx context.Context, tap Tap, show func(Tapped) error) error {
+	return f.tap(ctx, tap, show)
 }
 
 func (f *fake) Replay(ctx context.Context, act Act, progress func(Progress)) (Progress, error) {

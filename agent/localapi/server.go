@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
@@ -27,6 +28,9 @@ type Agent interface {
 	// Replay records the act for good, then sends. It calls progress on its own goroutine, and returns after the last
 	// record is confirmed, or with what was sent until an error. The order has been checked.
 	Replay(ctx context.Context, act Act, progress func(Progress)) (Progress, error)
+	// Tap shows events as they become durable, until ctx ends or show returns an error. It calls show from one goroutine
+	// at a time, and holds nothing up that show is slow with. The order has been checked.
+	Tap(ctx context.Context, tap Tap, show func(Tapped) error) error
 }
 
 const (
@@ -46,6 +50,7 @@ func Serve(ctx context.Context, l net.Listener, agent Agent, log zerolog.Logger)
 	mux.HandleFunc("GET /v1/queue", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, agent.Queue()) })
 	mux.HandleFunc("GET /v1/lot", h.lot)
 	mux.HandleFunc("GET /v1/lots", h.lots)
+	mux.HandleFunc("GET /v1/tap", h.tap)
 	mux.HandleFunc("POST /v1/queue/replay", h.replay)
 	server := telemetry.NewServer(h.identify(mux), log)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
@@ -139,6 +144,20 @@ func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
 	lines.send(Update{Done: &done})
 }
 
+func (h *handler) tap(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	order := Tap{Lane: event.Lane(q.Get("lane")), Find: q.Get("find"), Quality: q.Get("quality")}
+	if err := order.Check(); err != nil {
+		fail(w, err)
+		return
+	}
+	lines := newLines(w)
+	_ = lines.rc.Flush() // the caller knows from here that nothing is missed; one that is gone ends the request's context
+	if err := h.agent.Tap(r.Context(), order, func(e Tapped) error { return lines.write(e) }); err != nil && r.Context().Err() == nil {
+		lines.send(Tapped{Failure: newFailure(err)})
+	}
+}
+
 // lines writes JSON objects as they come.
 type lines struct {
 	w    http.ResponseWriter
@@ -146,7 +165,8 @@ type lines struct {
 	last time.Time
 }
 
-// newLines takes the limits of a short answer off the connection: a replay takes as long as its rate asks.
+// newLines takes the limits of a short answer off the connection: a replay takes as long as its rate asks, and a tap until
+// its caller has seen enough.
 func newLines(w http.ResponseWriter) *lines {
 	l := &lines{w: w, rc: http.NewResponseController(w)}
 	_ = l.rc.SetReadDeadline(time.Time{}) // else the caller would count as gone after it
@@ -156,12 +176,17 @@ func newLines(w http.ResponseWriter) *lines {
 }
 
 // send writes one line. A caller that is gone ends the request's context, so that the error says nothing new.
-func (l *lines) send(u Update) {
+func (l *lines) send(line any) { _ = l.write(line) }
+
+func (l *lines) write(line any) error {
 	l.last = time.Now()
 	_ = l.rc.SetWriteDeadline(l.last.Add(lineLimit))
-	if json.NewEncoder(l.w).Encode(u) == nil {
-		_ = l.rc.Flush()
+	e := json.NewEncoder(l.w)
+	e.SetEscapeHTML(false) // an event is shown as it is
+	if err := e.Encode(line); err != nil {
+		return err
 	}
+	return l.rc.Flush()
 }
 
 func (l *lines) progress(p Progress) {

@@ -27,6 +27,8 @@ type Status struct {
 	Lanes    []Lane   `json:"lanes"`
 	Sources  []Source `json:"sources"`
 
+	Ending []Certificate `json:"certificates_ending"` // in use, and at an end within 30 days
+
 	Arrival    []string   `json:"key_arrival"`   // mappings whose events a second delivery counts twice
 	Mixed      []Mixed    `json:"mixed_sources"` // sources whose urgent events can wait behind others
 	Quarantine Quarantine `json:"quarantine"`

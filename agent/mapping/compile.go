@@ -42,6 +42,7 @@ type mapping struct {
 	time    *vm.Program
 	key     []*vm.Program
 	keyless bool // the agent mints the id
+	strict  bool // its event may change a lot's release, and nothing in it looks at the quality of a value
 	raw     *vm.Program
 	cause   int // index of the mapping whose event causes ours; -1 = none
 }
@@ -57,6 +58,8 @@ type slot struct {
 
 type remember struct {
 	tag, value, when, good, time *vm.Program // the last three may be nil
+
+	quality bool // good looks at the quality of the value
 }
 
 // Mapper turns signals into events. It is immutable and may be used by several goroutines.
@@ -126,6 +129,7 @@ type compiler struct {
 	configs []Config
 	index   int    // of the mapping at hand
 	path    string // its YAML path
+	quality bool   // an expression since the mapping's first looks at the quality of a value
 	env     types.Map
 	errs    []*Error
 }
@@ -151,11 +155,12 @@ func (c *compiler) mapping(cfg *Config) mapping {
 		m.decode = DecodeJSON
 	}
 	c.env = environment(m.topic.names)
-	m.rows, _ = c.optional(cfg.Rows, "rows")
-	m.when, _ = c.optional(cfg.When, "when")
 	for i, r := range cfg.Remember {
 		m.remember = append(m.remember, c.remember(r, fmt.Sprintf("remember[%d]", i)))
 	}
+	c.quality = false
+	m.rows, _ = c.optional(cfg.Rows, "rows")
+	m.when, _ = c.optional(cfg.When, "when")
 	if reflect.DeepEqual(cfg.Event, Event{}) && len(cfg.Remember) > 0 {
 		return m
 	}
@@ -205,6 +210,7 @@ func (c *compiler) event(cfg *Config, m *mapping) {
 	}
 	m.typ = spec.Type
 	m.slots = c.data(cfg, shapeOf(spec.New()))
+	m.strict = spec.Lane == event.LaneQuality && !c.quality
 	m.time, _ = c.optional(cfg.Event.Time, "event.time")
 	m.raw, _ = c.optional(cfg.Event.Raw, "event.raw")
 	c.key(cfg, m, spec)
@@ -381,7 +387,9 @@ func (c *compiler) remember(r Remember, path string) (out remember) {
 			c.fail(CodeInvalid, path+"."+e.name, "%s is missing", e.name)
 			continue
 		}
+		c.quality = false
 		*e.into, _ = c.optional(e.text, path+"."+e.name)
+		out.quality = out.quality || e.into == &out.good && c.quality
 	}
 	return out
 }
@@ -415,6 +423,7 @@ func (c *compiler) compile(value any, path string) (*vm.Program, *rewriter, bool
 		c.fail(CodeInvalid, path, "%s", explain(err))
 		return nil, rw, false
 	}
+	c.quality = c.quality || rw.quality
 	return prog, rw, true
 }
 

@@ -78,6 +78,8 @@ type Options struct {
 type Source struct {
 	System    string // "" = the source's id
 	Equipment string
+	// Quality says that it states the quality of each value, in the payload's member of that name.
+	Quality bool
 }
 
 // Codes of errors found at load and at run time.
@@ -89,6 +91,7 @@ const (
 	CodeTooLarge = "E-6302" // a message above its source's limit
 	CodeForeign  = "E-6303" // a message of another plant, or of no subscription
 	CodeUnmapped = "E-6304" // no mapping takes the topic
+	CodeQuality  = "E-6305" // the source calls the value less than good
 )
 
 // Error is one thing wrong with a mapping.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/expr-lang/expr"
 
-	"github.com/holdfast-mesh/holdfast/agent/source"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
@@ -39,8 +38,9 @@ func functions() []expr.Option {
 		expr.Function("sub", arithmetic(subtraction), new(func(any, any) Number), new(func(any, any, int) Number)),
 		expr.Function("mul", arithmetic(multiplication), new(func(any, any) Number), new(func(any, any, int) Number)),
 		expr.Function("div", arithmetic(division), new(func(any, any, int) Number)),
-		// judge(v, lsl, usl) gives pass, fail, or none where both limits are nil. A limit is part of what passes.
-		expr.Function("judge", judge, new(func(any, any, any) string)),
+		// judge(v, lsl, usl) gives pass, fail, or none where both limits are nil. A limit is part of what passes. What the
+		// source itself calls less than good is never judged.
+		expr.Function("judge", judge, new(func(*scope, any, any, any) string)),
 
 		// ms(x) and sec(x) read Unix time; sec(x, ns) adds nanoseconds. rfc3339(x) reads a text with its zone,
 		// layout(x, layout, zone) one without, the layout written as Go does: 02.01.2006 15:04:05.
@@ -214,6 +214,10 @@ func arithmetic(op operation) func(args ...any) (any, error) {
 }
 
 func judge(args ...any) (any, error) {
+	if sig := args[0].(*scope).sig; doubtful(sig) {
+		return nil, fmt.Errorf("judge: its source calls the value %s: such a value is not judged, its evaluation is none", sig.Quality)
+	}
+	args = args[1:]
 	v, err := number(args[0])
 	if err != nil {
 		return nil, fmt.Errorf("judge: value %w", err)
@@ -233,45 +237,6 @@ func judge(args ...any) (any, error) {
 		verdict = event.Pass
 	}
 	return string(verdict), nil
-}
-
-func quality(args ...any) (any, error) {
-	q, err := severity(args[0], args[1].(string))
-	if err != nil {
-		return nil, fmt.Errorf("quality: %w", err)
-	}
-	return string(q), nil
-}
-
-func severity(code any, system string) (source.Quality, error) {
-	if system == "kepware" {
-		good, ok := code.(bool)
-		switch {
-		case !ok:
-			return "", fmt.Errorf("is %s: kepware sends true or false", kind(code))
-		case good:
-			return source.Good, nil
-		}
-		return source.Bad, nil
-	}
-	n, ok := numeric(code)
-	if !ok || n.rat().Sign() < 0 || !n.rat().IsInt() || !n.rat().Num().IsUint64() {
-		return "", fmt.Errorf("is %s: want a code of %s, a whole number", kind(code), system)
-	}
-	c := n.rat().Num().Uint64()
-	switch {
-	case system == "opcua" && c <= 1<<32-1: // severity bits: OPC 10000-4, StatusCode
-		return []source.Quality{source.Good, source.Uncertain, source.Bad, source.Bad}[c>>30], nil
-	case (system == "sparkplug" || system == "ignition") && c == 500:
-		return source.Stale, nil
-	case system == "sparkplug" && c == 192, system == "ignition" && c >= 192 && c <= 255, system == "ie" && c == 3:
-		return source.Good, nil
-	case system == "sparkplug" && c == 0, system == "ignition" && (c < 64 || c > 255), system == "ie" && c == 0:
-		return source.Bad, nil
-	case system == "sparkplug", system == "ignition", system == "ie":
-		return source.Uncertain, nil
-	}
-	return "", fmt.Errorf("does not know the codes of %q: want kepware, opcua, ignition, ie or sparkplug", system)
 }
 
 func unit(args ...any) (any, error) {

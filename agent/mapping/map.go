@@ -229,6 +229,7 @@ func (r *run) rememberOne(w *work, row any, rem *remember) error {
 	if c.Good, err = r.takes(w, row, rem.good); err != nil {
 		return err
 	}
+	c.Good = c.Good && (rem.quality || !doubtful(r.sig))
 	if rem.time != nil {
 		if v, err = r.eval(w, row, rem.time); err != nil {
 			return err
@@ -278,7 +279,13 @@ func (r *run) mapRow(w *work, i int, row any) {
 	}
 	e.Time = t
 	before := len(r.problems)
+	if w.strict && doubtful(r.sig) {
+		r.fail(w.mapping, i, "quality", CodeQuality, fmt.Errorf("its source calls the value %s (status 0x%08X), and the mapping does not look at that", r.sig.Quality, r.sig.Status))
+	}
 	tree := r.tree(w, i, row, w.slots)
+	if doubtful(r.sig) && passes(tree) {
+		r.fail(w.mapping, i, "quality", CodeQuality, fmt.Errorf("its source calls the value %s (status 0x%08X): nothing passes by it", r.sig.Quality, r.sig.Status))
+	}
 	key := r.key(w, i, row)
 	raw := r.raw(w, i, row)
 	if len(r.problems) == before {

@@ -28,6 +28,7 @@ type rewriter struct {
 
 	err     error
 	arrived bool // sig.arrived is used
+	quality bool // the quality of the value is looked at
 	state   bool // state() is used
 }
 
@@ -43,8 +44,9 @@ func (r *rewriter) Visit(node *ast.Node) {
 	case *ast.MemberNode:
 		id, isName := n.Node.(*ast.IdentifierNode)
 		member, isText := n.Property.(*ast.StringNode)
-		if isName && isText && id.Value == "sig" && member.Value == "arrived" {
-			r.arrived = true
+		if isName && isText {
+			r.arrived = r.arrived || id.Value == "sig" && member.Value == "arrived"
+			r.quality = r.quality || isQuality(id.Value, member.Value)
 		}
 	}
 }
@@ -121,7 +123,7 @@ func (r *rewriter) call(n *ast.CallNode) {
 		return
 	}
 	switch {
-	case name.Value == "id" && len(n.Arguments) == 2:
+	case name.Value == "id" && len(n.Arguments) == 2, name.Value == "judge" && len(n.Arguments) == 3:
 		r.addScope(n)
 	case name.Value == "lookup" && len(n.Arguments) == 2:
 		r.addScope(n)

@@ -97,6 +97,9 @@ func (c *compiler) signal(m *Mapper, cfg *Config, s *Sample) (agent.Signal, View
 	if sig.System == "" {
 		sig.System = sig.Source
 	}
+	if known.Quality {
+		sig.Kind, sig.Quality = agent.KindValue, stated(s.Payload)
+	}
 	if sig.Ref == "" {
 		sig.Ref = m.mappings[c.index].topic.example(string(c.opts.Plant))
 	}
@@ -113,6 +116,13 @@ func (c *compiler) signal(m *Mapper, cfg *Config, s *Sample) (agent.Signal, View
 		state.Apply([]Change{change})
 	}
 	return sig, View{State: state}, nil
+}
+
+// stated returns the quality that stands in a payload as its source writes it. An event has none: it happened.
+func stated(payload string) agent.Quality {
+	said := struct{ Quality agent.Quality }{agent.Good}
+	_ = json.Unmarshal([]byte(payload), &said) // a sample of what is no JSON shows how that fails
+	return said.Quality
 }
 
 // wantError checks that a sample fails where it says, by field or by a part of the error's text.

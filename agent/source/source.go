@@ -14,6 +14,9 @@ import (
 type Source interface {
 	// ID returns the configured id, unique in the agent.
 	ID() string
+	// Begin records that the source was not observed while the agent did not run; nothing is read yet. It returns when that
+	// is on disk, an error if ctx has ended before. It is called once, before Run.
+	Begin(ctx context.Context, emit Emit) error
 	// Run connects, reads and emits until ctx ends, rebuilding the connection as needed; a fault of the other side never
 	// ends it. It stops reading when ctx ends, finishes the batch in hand, and returns nil, or an error that a restart of
 	// the agent would meet again.
@@ -104,16 +107,18 @@ type ClockState struct {
 	Synchronised bool
 }
 
-// Gap is a time in which a source was not observed.
+// Gap is a time in which a source was not observed. One that goes on is closed in the end: because nothing is missing, or
+// by a batch that records another one, whose end is known.
 type Gap struct {
 	Equipment string
-	Item      string // node, topic or file; "" = all of the source. With From it identifies the gap
-	From, To  time.Time
-	Reason    string   // Gap...
-	FromSeq   int64    // first missing number of the source's own sequence; 0 = unknown
-	ToSeq     int64    // last missing; 0 = unknown
-	Missing   int64    // 0 = unknown
-	Items     []string // what of the source is concerned, the first hundred; nil = all of Item
+	Item      string    // node, topic or file; "" = all of the source. With From it identifies the gap
+	From, To  time.Time // To zero = it goes on, and touches all that comes until it is closed
+	Found     time.Time // of a gap that goes on: when it was found, which identifies it, too
+	Reason    string    // Gap...
+	FromSeq   int64     // first missing number of the source's own sequence; 0 = unknown
+	ToSeq     int64     // last missing; 0 = unknown
+	Missing   int64     // 0 = unknown
+	Items     []string  // what of the source is concerned, the first hundred; nil = all of Item
 }
 
 // Closing says that data explains a gap: one with the Item and From of its Gap, recorded before or in the same batch.

@@ -15,9 +15,13 @@ import (
 const headEvery = 30 * time.Second
 
 // sendHeads states heads: one at once, one every [headEvery], and one as soon as there is a newer barrier. The next is
-// made after the broker has confirmed the one before, so that none overtakes another.
+// made after the broker has confirmed the one before, so that none overtakes another. None is stated before it is on disk
+// what the sources may have missed while the agent did not run: a head says that nothing else is known here.
 func (u *Uplink) sendHeads(ctx context.Context, client *kgo.Client) error {
 	if err := u.checkPartitions(ctx, client, u.cfg.Kafka.Telemetry(u.cfg.Plant)); err != nil {
+		return err
+	}
+	if err := wait(ctx, u.cfg.Begun, nil); err != nil {
 		return err
 	}
 	for {

@@ -125,6 +125,30 @@ func TestUplink_Heads(t *testing.T) {
 	}
 }
 
+// TestUplink_Head_AfterBegun sends records, and says nothing of what it knows before it is on disk what the sources may
+// have missed: the first head has that, too.
+func TestUplink_Head_AfterBegun(t *testing.T) {
+	r, cloud := headRig(t)
+	begun := make(chan struct{})
+	r.uplink.cfg.Begun = begun
+	r.topics("quality", "telemetry")
+	r.add(r.quality, 3, false)
+	cloud.set(event.ControlSet{Barrier: 7})
+	stop := r.run()
+	r.until("the queue is empty", r.acked(3))
+	<-time.After(200 * time.Millisecond) // a head that should not be gets its chance
+	if s := r.uplink.Status(); !s.Head.IsZero() || s.Answered != 0 {
+		t.Errorf("a head was stated, which answers barrier %d", s.Answered)
+	}
+	r.add(r.quality, 1, false)
+	close(begun)
+	r.until("the barrier is answered", func() bool { return r.uplink.Status().Answered == 7 })
+	stop()
+	if first := r.heads(1)[0]; first.Barrier != 7 || first.Epochs[0].Quality != 4 {
+		t.Errorf("the first head answers barrier %d with %+v", first.Barrier, first.Epochs)
+	}
+}
+
 // age gathers the gauge of the head's age.
 func age(t *testing.T, reg *prometheus.Registry) float64 {
 	t.Helper()

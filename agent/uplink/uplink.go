@@ -45,6 +45,9 @@ type Config struct {
 	// Control returns the newest control record of this agent, nil before the first, and a channel that is closed when a
 	// newer one is read. A nil Control means that the cloud says nothing: no barrier, nothing wanted.
 	Control func() (*event.ControlSet, <-chan struct{})
+	// Begun is closed when what the sources may have missed while the agent did not run is on disk. No head is stated
+	// before; nil = it is already.
+	Begun <-chan struct{}
 }
 
 const (
@@ -99,6 +102,11 @@ func New(cfg Config, quality, signals *queue.Lane, log zerolog.Logger, reg prome
 	}
 	if cfg.Control == nil {
 		cfg.Control = func() (*event.ControlSet, <-chan struct{}) { return nil, nil }
+	}
+	if cfg.Begun == nil {
+		begun := make(chan struct{})
+		close(begun)
+		cfg.Begun = begun
 	}
 	u := &Uplink{cfg: cfg, quality: quality, signals: signals, log: log, handed: newHanded(), headEvery: headEvery, stated: time.Now()}
 	u.metrics = newMetrics(reg, u.headAge)

@@ -18,17 +18,26 @@ const (
 	KafkaRefused     Code = "E-2102"
 	KafkaTopic       Code = "E-2103"
 	KafkaDataLoss    Code = "E-2104"
+	RightsWide       Code = "E-2105"
 	TLSFailed        Code = "E-2201"
+	CertificateEnds  Code = "E-2202"
 	APIUnreachable   Code = "E-2301"
 
-	DiskFull  Code = "E-3101"
-	DiskWrite Code = "E-3102"
+	ClockAlone Code = "E-3001"
+	ClockOff   Code = "E-3002"
+	DiskFull   Code = "E-3101"
+	DiskWrite  Code = "E-3102"
+	DiskSlow   Code = "E-3103"
+	Unhealthy  Code = "E-3201"
 
 	SourceRefused  Code = "E-4001"
 	SourceTakeover Code = "E-4002"
 	SourceBlocked  Code = "E-4003"
 	SessionLost    Code = "E-4004"
 	SourceDown     Code = "E-4005"
+	BrokerLoses    Code = "E-4006"
+	BrokerSlow     Code = "E-4007"
+	BrokerOpen     Code = "E-4008"
 	ServerTrust    Code = "E-4101"
 	NodeMissing    Code = "E-4102"
 	ClientTrust    Code = "E-4103"
@@ -59,6 +68,7 @@ const (
 	PayloadTooLarge Code = "E-6302"
 	TopicForeign    Code = "E-6303"
 	TopicUnmapped   Code = "E-6304"
+	QualityBad      Code = "E-6305"
 
 	EffectRejected   Code = "E-7001"
 	EffectUnknown    Code = "E-7002"
@@ -70,6 +80,7 @@ const (
 	SystemAnswer     Code = "E-7105"
 	LedgerBroken     Code = "E-7201"
 	LedgerUnanchored Code = "E-7202"
+	StateDiffers     Code = "E-7203"
 
 	TokenRefused Code = "E-8001"
 	RoleRefused  Code = "E-8002"
@@ -81,6 +92,11 @@ const (
 	UserLocked       Code = "E-8007"
 	SignatureRefused Code = "E-8008"
 	SignerRepeated   Code = "E-8009"
+
+	FormForeign   Code = "E-8020"
+	LoginsTooMany Code = "E-8021"
+	LinkUsed      Code = "E-8022"
+	PageMissing   Code = "E-8023"
 
 	Internal Code = "E-9001"
 )
@@ -103,19 +119,28 @@ var catalogue = map[Code]Page{
 	KafkaRefused:     {"Kafka refuses our identity or rights", "events stay in the queue on disk", "give the principal Write and Describe on its own topics, by literal name"},
 	KafkaTopic:       {"a topic is missing or has another partition count than its specification", "what belongs to this topic waits; nothing is lost", "create the topic with the partitions named, or let the cloud do it by kafka.create_topics; partition counts never change"},
 	KafkaDataLoss:    {"Kafka reports lost or reordered records", "sending starts anew behind the last confirmed record; duplicates are removed in the cloud", "look for an unclean leader election on the broker"},
+	RightsWide:       {"our identity may do more than it needs", "who takes this gateway over can write what only the cloud may say, such as that a lot is free", "take the right named away, by literal topic name"},
 	TLSFailed:        {"a TLS connection was refused", "the link stays down; events stay in the queue on disk", "check the certificate named, its issuer, and this host's clock"},
+	CertificateEnds:  {"a certificate ends soon, or has ended", "from then on the other side may refuse the connection: what goes over it waits", "replace it before that day: our own for OPC UA by holdfast-agent cert renew, others where they were issued; holdfast-agent cert show lists all"},
 	APIUnreachable:   {"the agent or the API does not answer", "nothing was read or changed", "check that the program runs and that address and token file are right"},
 
-	DiskFull:  {"the disk is full", "sources are not acknowledged, so that nothing is lost; they send again", "free space on the volume; collection goes on by itself"},
-	DiskWrite: {"the disk refuses writes", "the program stops, since it cannot say what is stored; its supervisor starts it again and every file is checked", "check the volume (read-only mount, hardware errors in the system log)"},
+	ClockAlone: {"no time service keeps this host's clock", "times are marked as not synchronised; order and completeness do not depend on them, ages across a restart do", "timedatectl set-ntp true, or name the plant's time server to the time service of this host"},
+	ClockOff:   {"this host's clock is off", "times of facts stand in the wrong place beside those of other plants; certificates may seem to be not valid", "timedatectl set-ntp true, or check the time server of the plant"},
+	DiskFull:   {"the disk is full", "sources are not acknowledged, so that nothing is lost; they send again", "free space on the volume; collection goes on by itself"},
+	DiskWrite:  {"the disk refuses writes", "the program stops, since it cannot say what is stored; its supervisor starts it again and every file is checked", "check the volume (read-only mount, hardware errors in the system log)"},
+	DiskSlow:   {"the disk takes long to make a write durable", "each source waits for it with every batch", "put data on a faster disk, or read less"},
+	Unhealthy:  {"the doctor found something that fails", "what it names does not work as it is, or loses data", "do what stands there as fix, then run doctor again"},
 
+	BrokerLoses:    {"the broker acknowledges messages that it then drops", "while the agent is away, what a machine sent is lost, and the machine does not know it", "set the broker up as the finding says; its shipped example configuration does"},
+	BrokerSlow:     {"the broker sends few messages without an acknowledgement", "each batch is small, so that fast sources wait at the broker", "raise the broker's in-flight limit, in Mosquitto max_inflight_messages 200"},
+	BrokerOpen:     {"the broker lets our user write where it has no business", "who takes this gateway over can speak for the machines, and perhaps any machine for another", "give each user of the broker its own topics by a list of rights; the shipped example does"},
 	SourceRefused:  {"a source refuses the connection or subscription", "values of this source are not read; the gap is recorded", "check address, user, rights and topic filter of the source"},
 	SourceTakeover: {"another client uses this client id", "the two throw each other out; messages wait at the broker", "give each client an id of its own; look for a second agent with the same plant and id"},
 	SourceBlocked:  {"more messages arrived than the in-flight limit allows", "the link is closed and messages are delivered again; nothing is lost", "set the source's in_flight to the broker's in-flight limit"},
 	SourceDown:     {"a source cannot be reached", "its messages wait where they are; the connection is tried again by itself", "check the source, the link to it and the address"},
 	SessionLost:    {"the broker no longer knows our session", "messages sent while we were away may be lost at the broker; a gap is recorded", "check the broker's persistence and session expiry"},
 
-	ServerTrust:  {"the server's certificate is not trusted", "values of this source are not read; the gap is recorded", "compare the thumbprint named with the one that the server shows; if it is the right server, move the file named from rejected to trusted"},
+	ServerTrust:  {"the server's certificate is not trusted", "values of this source are not read; the gap is recorded", "compare the thumbprint named with the one that the server shows; if it is the right server: holdfast-agent cert trust, with this thumbprint"},
 	NodeMissing:  {"a node is not at the server, or cannot be read", "this item alone is not read, its gap is recorded, all others go on; it is tried again by itself", "compare the node with the server's address space, then correct the node or the server's program"},
 	ClientTrust:  {"the server does not trust our certificate", "values of this source are not read; the gap is recorded", "at the server move the certificate with the thumbprint named from its rejected to its trusted folder"},
 	LinkInsecure: {"the connection would be less secure than configured", "nothing was sent over it; values of this source are not read", "offer the configured security at the server, or name owner, reason and end of an exception"},
@@ -144,6 +169,7 @@ var catalogue = map[Code]Page{
 	MappingFailed:   {"a message could not be mapped", "it is in quarantine with its raw bytes, and was acknowledged", "correct the mapping or the sender, then redrive it"},
 	PayloadTooLarge: {"a message exceeds the limit", "its first 4 KiB, length and hash are in quarantine, and it was acknowledged", "raise max_payload of the source, or make the sender split it"},
 	TopicForeign:    {"a message names another plant or a topic that was not subscribed", "it is in quarantine and changed nothing", "find out who published it; check the broker's ACL"},
+	QualityBad:      {"the source itself calls a value less than good", "the value is in quarantine with its raw bytes and was not judged: a broken sensor often keeps a plausible number", "check the sensor and the link behind the server; a mapping that is to take such values looks at sig.quality, and gives them no evaluation"},
 	TopicUnmapped:   {"no mapping takes this topic", "the message is in quarantine", "add a mapping, or name the topic under discard"},
 
 	EffectRejected:   {"a system refused a change for a business reason", "the change did not happen; it is not tried again", "read the system's own text, put the matter right there, then make the effect due again"},
@@ -156,6 +182,7 @@ var catalogue = map[Code]Page{
 	SystemAnswer:     {"a system gave an answer that makes no sense", "it counts as unknown and is looked up", "see the evidence in the ledger"},
 	LedgerBroken:     {"the audit chain does not verify", "from the place named on nothing is proven", "compare with the anchors; keep the database as evidence"},
 	LedgerUnanchored: {"a tail of the audit chain is not anchored yet", "the entries named are proven by the database alone", "none if it is under a minute; else check the anchor file's volume"},
+	StateDiffers:     {"the stored state does not follow from the accepted events", "what is stored about lots may be wrong", "keep the database as evidence; compare the two with rebuild --keep, and hold what differs"},
 
 	TokenRefused: {"a token is missing, unknown or expired", "nothing was read or changed", "use the token file that belongs to you"},
 	RoleRefused:  {"the role does not allow this", "nothing was changed; the attempt is in the ledger", "ask someone with the role named"},
@@ -167,6 +194,11 @@ var catalogue = map[Code]Page{
 	UserLocked:       {"too many wrong passwords were given for this user name", "no password is looked at until the time named, not even the right one", "wait until then, or ask an administrator for a new password; look in the ledger for who tried"},
 	SignatureRefused: {"this user may not sign", "nothing was signed or changed; the attempt is in the ledger", "let a person with the role named sign; a password that an administrator gave is changed first, by user passwd"},
 	SignerRepeated:   {"two signatures are those of one person", "nothing was signed or changed", "let another person sign as well; two accounts of one person are one signer"},
+
+	FormForeign:   {"a form that did not come from a page of this session", "nothing was changed", "go back, load the page again and send the form once more; look up who sent you the link, if a link brought you here"},
+	LoginsTooMany: {"too many log-ins from one address", "no password is looked at for some seconds", "wait half a minute and try again"},
+	LinkUsed:      {"a link that works once", "nothing was changed", "log in, if there is a user; else start the program again, which prints a new link"},
+	PageMissing:   {"a page that does not exist", "nothing was read or changed", "look for it in the navigation, or search for the lot"},
 
 	Internal: {"a fault in Holdfast itself", "what was being done did not happen; nothing acknowledged is lost", "report it with the log lines around this one"},
 }

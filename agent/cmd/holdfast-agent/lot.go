@@ -25,6 +25,7 @@ func (p *program) lotCommand() *cobra.Command {
 func (p *program) lotShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show LOT", Short: "say whether one lot may move, why not, and how old the answer is", Args: exactly(1, "the key or number of a lot"),
+		ValidArgsFunction: p.completeLots,
 		Long: "Says whether a lot may move, from what the cloud told this plant and from what this plant itself recorded since.\n" +
 			"LOT is its key, such as lot::MAT-100:L-88213, or its number where only one lot has it.\n" +
 			"An answer that a lot may move expires (offline.max_age); one that it may not never does. An unknown lot may not move.\n\n" +

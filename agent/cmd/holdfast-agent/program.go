@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-mesh/holdfast/agent"
 	"github.com/holdfast-mesh/holdfast/pkg/cli"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
@@ -20,6 +21,7 @@ type program struct {
 	out, err  io.Writer
 	lookupEnv func(string) (string, bool)
 	now       func() time.Time
+	examine   func(ctx context.Context, cfg *agent.Config, only []string, report func(agent.Finding))
 	global    global
 }
 
@@ -68,8 +70,9 @@ func (p *program) root() *cobra.Command {
 	f.BoolVarP(&p.global.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&p.global.timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return problem.New(problem.Usage, "%w", err) })
-	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.lotCommand(), p.queueCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.lotCommand(), p.queueCommand(), p.tapCommand(), p.certCommand(), p.doctorCommand(), p.explainCommand(), p.versionCommand())
 	root.AddCommand(p.checkFileCommands()...)
+	completeFlags(root)
 	return root
 }
 

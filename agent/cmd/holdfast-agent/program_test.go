@@ -31,7 +31,8 @@ type fake struct {
 	status localapi.Status
 	plan   localapi.Plan
 	lots   []localapi.Lot
-	fails  error // after four records, and for every lot
+	fails  error // after four records, for every lot, and after what is tapped
+	tapped []localapi.Tapped
 
 	mu     sync.Mutex // guards orders
 	orders []localapi.Replay
@@ -69,6 +70,18 @@ func (f *fake) Lots(_ context.Context, after string) (localapi.Lots, error) {
 
 func (f *fake) PlanReplay(context.Context, localapi.Replay) (localapi.Plan, error) {
 	return f.plan, nil
+}
+
+func (f *fake) Tap(ctx context.Context, _ localapi.Tap, show func(localapi.Tapped) error) error {
+	for _, e := range f.tapped {
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	if f.fails == nil {
+		<-ctx.Done()
+	}
+	return f.fails
 }
 
 func (f *fake) Replay(_ context.Context, act localapi.Act, _ func(localapi.Progress)) (localapi.Progress, error) {
@@ -119,7 +132,7 @@ func call(t *testing.T, input string, env map[string]string, args ...string) res
 	t.Helper()
 	var out, errs bytes.Buffer
 	p := program{
-		in: strings.NewReader(input), out: &out, err: &errs, now: func() time.Time { return asOf },
+		in: strings.NewReader(input), out: &out, err: &errs, now: func() time.Time { return asOf }, examine: examined,
 		lookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 	}
 	code := p.main(t.Context(), args)
@@ -174,6 +187,14 @@ func outage() localapi.Status {
 			{ID: "cell-2", Transport: "opcua", State: source.Live, Since: ago(time.Hour), LastSignal: ago(time.Second), Received: 4321, Items: 12, OpenGaps: 1,
 				Signals: map[source.Quality]int{source.Good: 11, source.Stale: 1}, Troubled: []string{"torque_2: BadNodeIdUnknown (E-4102)"}},
 		},
+		Ending: []localapi.Certificate{
+			{Use: "own", For: []string{"cell-2"}, File: "/var/lib/holdfast-agent/pki/own/holdfast.pem", Thumbprint: "7189112458c905513f05cc19582ba45e172754a5", Subject: "CN=Holdfast agent",
+				Issuer: "CN=Holdfast agent", URI: "urn:holdfast:halle-1:gw1", Renewable: true, NotAfter: asOf.Add(12*24*time.Hour + time.Hour), Days: 12},
+			{Use: "own", For: []string{"kafka", "press-4"}, File: "/etc/holdfast-agent/gw1.pem", Thumbprint: "4aa28b2474ee0e27bd499a46379d850306be0f86", Subject: "CN=halle-1.gw1",
+				Issuer: "CN=Plant CA", NotAfter: ago(30 * time.Hour), Days: -2},
+			{Use: "trusted", For: []string{"cell-2"}, File: "/var/lib/holdfast-agent/pki/trusted/cell2.der", Thumbprint: "4a607c656a90119c71bc03262dd216c36636b905", Subject: "CN=Cell 2",
+				Issuer: "CN=Cell 2", URI: "urn:example:cell2", NotAfter: asOf.Add(time.Hour)},
+		},
 		Arrival: []string{"andon"},
 		Mixed:   []localapi.Mixed{{Source: "press-4", Urgent: []string{"{e}/{s}/{press}/result"}, Others: []string{"{e}/{s}/{press}/state"}}},
 		Quarantine: localapi.Quarantine{Count: 22, Newest: []localapi.Quarantined{
@@ -190,7 +211,7 @@ func TestStatus(t *testing.T) {
 		Downlink: localapi.Downlink{Up: true, Since: ago(80 * time.Second), Barrier: 12, Heard: ago(9 * time.Second), Lots: 3, MaxAge: 14_400},
 		Lanes:    []localapi.Lane{{Name: "quality", Bytes: 64 << 10, Quota: 5 << 30}, {Name: "telemetry", Bytes: 64 << 10, Quota: 2 << 30}},
 		Sources:  []localapi.Source{{ID: "press-4", Transport: "mqtt", State: source.Live, Since: ago(time.Minute)}},
-		Arrival:  []string{}, Mixed: []localapi.Mixed{}, Quarantine: localapi.Quarantine{Newest: []localapi.Quarantined{}},
+		Ending:   []localapi.Certificate{}, Arrival: []string{}, Mixed: []localapi.Mixed{}, Quarantine: localapi.Quarantine{Newest: []localapi.Quarantined{}},
 	}
 	for name, status := range map[string]localapi.Status{"outage": outage(), "calm": calm} {
 		socket := serve(t, &fake{status: status})

@@ -13,6 +13,8 @@ import (
 	"github.com/holdfast-mesh/holdfast/agent"
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/agent/source/opcua"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
 // client returns one for the socket named, else for that of the configuration. What else is wrong with the
@@ -80,6 +82,7 @@ func (p *program) statusText(s *localapi.Status) string {
 	showQueue(w, s)
 	p.showSources(w, s)
 	p.showQuarantine(w, s)
+	p.showEnding(w, s)
 	showNotes(w, s)
 	return w.String()
 }
@@ -230,6 +233,22 @@ func (p *program) showQuarantine(w *strings.Builder, s *localapi.Status) {
 		rows = append(rows, cells(p.clock(q.At), clean(q.Source), clean(q.Item), fmt.Sprintf("%s (%s)", clean(q.Reason), q.Code)))
 	}
 	p.table(w, rows)
+}
+
+// showEnding names the certificates that end soon, with what a person does about each.
+func (p *program) showEnding(w *strings.Builder, s *localapi.Status) {
+	for i := range s.Ending {
+		c := &s.Ending[i]
+		next := "replace " + clean(c.File)
+		switch {
+		case c.Use == string(opcua.UseTrusted):
+			next = "have its server show a new one; that will wait in holdfast-agent cert pending"
+		case c.Renewable:
+			next = "holdfast-agent cert renew"
+		}
+		fmt.Fprintf(w, "%s certificate of %s (%s): %s, %s (%s) -> %s\n", c.Use, strings.Join(c.For, ", "), certificateName(c),
+			p.paint(daysColour(c.Days), daysLeft(c.Days)), c.NotAfter.Format(time.DateOnly), problem.CertificateEnds, next)
+	}
 }
 
 // showNotes says what a person has chosen and should know, and last what waits for the link.

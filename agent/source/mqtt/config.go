@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/config"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
@@ -15,6 +16,14 @@ const (
 	// DefaultInFlight is what brokers set up for this product allow; in Mosquitto's own defaults it is 20. Too large a
 	// figure costs a little memory, too small a one costs the link.
 	DefaultInFlight = 1000
+
+	// DefaultDisconnectGap has room for the first four tries, so that a broker that is restarted and a link that is gone for
+	// a moment leave no gap: the broker has kept what came meanwhile. A shorter time would make each of these an event at
+	// which the releases of a plant stop and go; a longer one would let a release pass for longer while what forbids it may
+	// wait at the broker. A link that dies without a word is found dead after 20 s, from when on the time counts.
+	DefaultDisconnectGap = 10 * time.Second
+
+	leastDisconnectGap, mostDisconnectGap = time.Second, 5 * time.Minute
 
 	// maxInFlight is the number of packet ids.
 	maxInFlight = 65535
@@ -30,6 +39,8 @@ type Config struct {
 	Discard    []string        `yaml:"discard" doc:"filters of topics that are counted and dropped"`
 	InFlight   int             `yaml:"in_flight" doc:"how many unacknowledged messages the broker sends at most, or more"`
 
+	DisconnectGap time.Duration `yaml:"disconnect_gap" doc:"how long a lost connection may take to come back before no lot that the source may know of is released; empty: 10s"`
+
 	User         string            `yaml:"user" doc:"name at the broker; empty: none"`
 	PasswordFile config.SecretFile `yaml:"password_file" doc:"file with the password, mode 0600"`
 	TLS          config.TLS        `yaml:"tls" doc:"for ssl:// and wss://"`
@@ -37,7 +48,7 @@ type Config struct {
 
 // Default returns a configuration that lacks only broker and topics.
 func Default() Config {
-	return Config{MinQoS: 1, MaxPayload: DefaultMaxPayload, InFlight: DefaultInFlight}
+	return Config{MinQoS: 1, MaxPayload: DefaultMaxPayload, InFlight: DefaultInFlight, DisconnectGap: DefaultDisconnectGap}
 }
 
 // Check fills zero values, MinQoS excepted, and returns what is wrong.
@@ -47,6 +58,9 @@ func (c *Config) Check() error {
 	}
 	if c.InFlight == 0 {
 		c.InFlight = DefaultInFlight
+	}
+	if c.DisconnectGap == 0 {
+		c.DisconnectGap = DefaultDisconnectGap
 	}
 	if _, err := c.address(); err != nil {
 		return err
@@ -58,6 +72,8 @@ func (c *Config) Check() error {
 		return problem.New(problem.ConfigValue, "max_payload is %s: want 4KiB to 64MiB", c.MaxPayload)
 	case c.InFlight < 1 || c.InFlight > maxInFlight:
 		return problem.New(problem.ConfigValue, "in_flight is %d: want 1 to %d", c.InFlight, maxInFlight)
+	case c.DisconnectGap < leastDisconnectGap || c.DisconnectGap > mostDisconnectGap:
+		return problem.New(problem.ConfigValue, "disconnect_gap is %s: want %s to %s", c.DisconnectGap, leastDisconnectGap, mostDisconnectGap)
 	case len(c.Subscribe) == 0:
 		return problem.New(problem.ConfigMissing, "subscribe names no topic filter")
 	case c.User == "" && c.PasswordFile != "":

@@ -64,8 +64,10 @@ type connection struct {
 	in     chan delivery
 	lost   chan error // buffered
 	up     time.Time  // of CONNACK
+	calm   calm
 
-	arrived uint64 // PUBLISH packets; the handler's own
+	arrived atomic.Uint64 // PUBLISH packets that the handler has seen
+	stored  int           // messages stored and acknowledged
 	blocked atomic.Bool
 }
 
@@ -74,22 +76,29 @@ type connection struct {
 func (s *Source) connection(ctx context.Context, emit source.Emit) (life time.Duration, err error) {
 	room := max(2*s.cfg.InFlight, minRoom)
 	c := &connection{Source: s, table: newTable(room), gate: newGate(max(maxInHand, 2*int64(s.cfg.MaxPayload))), in: make(chan delivery, room), lost: make(chan error, 1)}
-	s.set(source.Connecting, nil)
-	present, err := c.open(ctx)
-	if ctx.Err() != nil {
+	s.super.Set(source.Connecting, nil)
+	var present bool
+	if ended := s.super.Reach(ctx, emit, func() { present, err = c.open(ctx) }); ended != nil || ctx.Err() != nil {
+		c.hangUp()
 		return 0, nil
 	}
 	if err != nil {
 		return 0, s.explain(err)
 	}
+	defer c.hangUp()
 	c.up = s.deps.Now()
 	err = c.read(ctx, emit, present)
-	life = max(s.deps.Now().Sub(c.up), 1)
-	c.client.Disconnect(goodbye)
-	if ctx.Err() != nil {
+	if life = max(s.deps.Now().Sub(c.up), 1); ctx.Err() != nil {
 		return life, nil
 	}
 	return life, c.why(err)
+}
+
+// hangUp ends the connection where there is one.
+func (c *connection) hangUp() {
+	if c.client != nil {
+		c.client.Disconnect(goodbye)
+	}
 }
 
 // why names our own reason for a loss, where there is one.
@@ -167,14 +176,13 @@ func (c *connection) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 
 // receive is called by the library for one message after another. It never waits.
 func (c *connection) receive(_ paho.Client, m paho.Message) {
-	c.arrived++
-	cut := c.guard.cut(c.arrived)
+	cut := c.guard.cut(c.arrived.Add(1))
 	d := delivery{message: m, store: true}
 	if m.Qos() > 0 {
 		var kind arrival
 		kind, d.row = c.table.arrive(m, digest(m, cut))
 		if kind != fresh {
-			c.count(func(st *source.Status) { st.Duplicates++ })
+			c.super.Update(func(st *source.Status) { st.Duplicates++ })
 		}
 		if kind == inHand {
 			return
@@ -183,7 +191,7 @@ func (c *connection) receive(_ paho.Client, m paho.Message) {
 	}
 	if d.store && c.discarded(m.Topic()) {
 		d.store = false
-		c.count(func(st *source.Status) { st.Discarded++ })
+		c.super.Update(func(st *source.Status) { st.Discarded++ })
 	}
 	if d.store {
 		d.signal = c.signal(m, cut)
@@ -194,8 +202,8 @@ func (c *connection) receive(_ paho.Client, m paho.Message) {
 	default:
 		c.blocked.Store(true)
 		_ = c.guard.Close()
-		c.set(source.BackingOff, c.why(net.ErrClosed)) // the committer may wait for the queue for a long time yet
-		c.end(net.ErrClosed)                           // the library takes a closed socket for its own doing and says nothing
+		c.super.Set(source.BackingOff, c.why(net.ErrClosed)) // the committer may wait for the queue for a long time yet
+		c.end(net.ErrClosed)                                 // the library takes a closed socket for its own doing and says nothing
 	}
 }
 
@@ -246,7 +254,7 @@ func (c *connection) signal(m paho.Message, cut *source.Cut) source.Signal {
 	if m.Qos() == 0 {
 		c.atMostOnce(m.Topic())
 	}
-	c.count(func(st *source.Status) { st.Received++; st.LastSignal = s.Arrived })
+	c.super.Update(func(st *source.Status) { st.Received++; st.LastSignal = s.Arrived })
 	return s
 }
 
@@ -261,15 +269,35 @@ func (c *connection) read(ctx context.Context, emit source.Emit, present bool) e
 	sub := c.subscribe()
 	answer := time.NewTimer(c.pace.answer)
 	defer answer.Stop()
-	var retry <-chan time.Time
+	var retry, silent <-chan time.Time
+	broken := c.guard.broken
 	for {
 		select {
 		case <-ctx.Done():
 			return c.rest(ctx, emit, nil)
+		case <-broken: // what was read before still comes, and the library says so then, but not of one that broke right after CONNACK
+			broken, silent = nil, time.After(time.Second)
+		case <-silent:
+			return c.rest(ctx, emit, io.EOF)
 		case err := <-c.lost:
 			return c.rest(ctx, emit, err)
 		case d := <-c.in:
-			if err := c.commit(ctx, emit, c.gather(d)); err != nil {
+			batch := c.gather(d)
+			if err := c.commit(ctx, emit, batch); err != nil {
+				return err
+			}
+			c.stored += len(batch)
+			c.calm.heard = time.Now()
+		case <-c.super.Due():
+			if err := c.super.Record(ctx, emit); err != nil {
+				return err
+			}
+		case <-c.calm.beat():
+			if err := c.ask(); err != nil {
+				return err
+			}
+		case <-c.calm.answer():
+			if err := c.settle(ctx, emit); err != nil {
 				return err
 			}
 		case <-done(sub):
@@ -307,7 +335,7 @@ func done(t *paho.SubscribeToken) <-chan struct{} {
 func (c *connection) resume(ctx context.Context, emit source.Emit, present bool) error {
 	if c.begun && !present && !c.cursor.Lost {
 		c.cursor.Lost = true
-		if err := c.emit(ctx, emit, source.Batch{}); err != nil {
+		if err := c.super.Emit(ctx, emit, source.Batch{}); err != nil {
 			return err
 		}
 	}
@@ -341,21 +369,20 @@ func (c *connection) subscribed(ctx context.Context, emit source.Emit, token *pa
 		return false, problem.New(problem.SourceDown, "subscribe at broker %s: %w", c.address.Host, err)
 	}
 	no, weak := granted(token.Result())
+	if len(no) > 0 { // a gap goes on as long as something of the source is not observed
+		err := problem.New(problem.SourceRefused, "broker %s refuses the subscription to %s", c.address.Host, strings.Join(no, ", "))
+		c.super.Set(source.Refused, err)
+		c.super.Report(err, "mqtt subscription refused")
+		return true, nil
+	}
 	if err := c.whole(ctx, emit, len(weak) == 0); err != nil {
 		return false, err
 	}
-	if len(no) > 0 {
-		err := problem.New(problem.SourceRefused, "broker %s refuses the subscription to %s", c.address.Host, strings.Join(no, ", "))
-		c.set(source.Refused, err)
-		c.report(err, "mqtt subscription refused")
-		return true, nil
-	}
-	c.quiet.Recovered("mqtt source is live")
 	var standing error
 	if len(weak) > 0 {
 		standing = problem.New(problem.SourceRefused, "broker %s grants only QoS 0 to %s: a message while the agent is away is lost", c.address.Host, strings.Join(weak, ", "))
 	}
-	c.set(source.Live, standing)
+	c.super.Live(standing)
 	return false, nil
 }
 
@@ -374,47 +401,39 @@ func granted(answers map[string]byte) (refused, weak []string) {
 	return refused, weak
 }
 
-// whole records what was not observed, now that the broker keeps messages for us again, and the first cursor. A restart
-// of the agent is a gap that a kept session closes at once, where the broker keeps messages at all; a lost session is one
-// that stays open.
+// whole takes in that the broker keeps messages for us again. What a lost session has lost is recorded, and so is what
+// came where the broker grants QoS 0 only; a session that was kept has what came meanwhile, and is asked for it.
 func (c *connection) whole(ctx context.Context, emit source.Emit, kept bool) error {
 	now := c.deps.Now()
-	g := source.Gap{Equipment: c.deps.Equipment, From: c.cursor.Until, To: now}
-	if !c.left.IsZero() {
-		g.From = c.left // messages of this run may have moved the cursor on already
-	}
-	if g.To.Before(g.From) {
-		g.To = g.From // the clock was set back
+	missing := c.super.Open() != nil || c.super.Due() != nil
+	g := source.Gap{From: c.cursor.Until, To: now, Reason: source.GapDisconnect}
+	if open := c.super.Open(); open != nil {
+		g.Reason = open.Reason
 	}
 	var b source.Batch
 	switch {
 	case c.cursor.Lost:
 		g.Reason = source.GapSessionLost
-		b.Gaps = []source.Gap{g}
-	case !c.left.IsZero():
-		g.Reason = source.GapAgentRestart
-		b.Gaps = []source.Gap{g}
-		if kept {
-			b.Closed = []source.Closing{{Gap: g, Reason: closedBySession}}
-		}
-	case c.begun && slices.Equal(c.cursor.Filters, c.cfg.Subscribe):
+		c.super.Bound(&b, g)
+	case c.begun && missing && !kept:
+		c.super.Bound(&b, g)
+	case missing:
+		c.calm = newCalm(c.pace)
+	}
+	if c.begun && len(b.Gaps) == 0 && slices.Equal(c.cursor.Filters, c.cfg.Subscribe) {
 		return nil
 	}
-	before := c.cursor
 	c.cursor = cursor{Until: now, Filters: c.cfg.Subscribe}
-	if err := c.emit(ctx, emit, b); err != nil {
-		c.cursor = before
+	if err := c.super.Emit(ctx, emit, b); err != nil {
 		return err
 	}
-	c.left = time.Time{}
-	c.count(func(st *source.Status) { st.OpenGaps += len(b.Gaps) - len(b.Closed) })
 	c.warn(&b)
 	return nil
 }
 
 // warn says that a gap stays open: a person has to answer for it.
 func (c *connection) warn(b *source.Batch) {
-	if len(b.Gaps) == len(b.Closed) {
+	if len(b.Gaps) == 0 {
 		return
 	}
 	p := problem.New(problem.SessionLost, "broker %s kept nothing for client %s from %s on", c.address.Host, c.Source.client, b.Gaps[0].From.UTC().Format(time.RFC3339Nano))
@@ -428,7 +447,7 @@ func (c *connection) idle(ctx context.Context, emit source.Emit, subscribed bool
 		return nil
 	}
 	c.cursor.Until = until
-	return c.emit(ctx, emit, source.Batch{})
+	return c.super.Emit(ctx, emit, source.Batch{})
 }
 
 // gather takes what waits, up to a batch.
@@ -458,7 +477,7 @@ func (c *connection) commit(ctx context.Context, emit source.Emit, batch []deliv
 		if last := b.Signals[n-1].Arrived; !c.cursor.Lost && last.After(c.cursor.Until) {
 			c.cursor.Until = last
 		}
-		if err := c.emit(ctx, emit, b); err != nil {
+		if err := c.super.Emit(ctx, emit, b); err != nil {
 			return err
 		}
 	}

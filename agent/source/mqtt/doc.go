@@ -4,8 +4,10 @@
 //
 // A message is acknowledged to the broker after the batch that holds it is on disk, in the order of arrival, and never
 // before. What the agent does not acknowledge, the broker keeps and sends again: after a crash of the agent, a cut or
-// a full queue nothing is missing, and a second delivery has the same event id. A start of the agent is a gap, closed at
-// once by a session that the broker kept; a session that it has lost is a gap that stays open. A message of any length ends as a signal: of one above max_payload its head, length and hash.
+// a full queue nothing is missing, and a second delivery has the same event id. A start of the agent is a gap, and so is a
+// connection that is away for longer than disconnect_gap; both are closed when a session that the broker kept has given
+// all that waited. A session that it has lost is a gap that stays open. A message of any length ends as a signal: of one
+// above max_payload its head, length and hash.
 //
 // # Caveats
 //
@@ -19,5 +21,6 @@
 // # Reading the source
 //
 // source.go is the loop over connections, connection.go one of them, guard.go stands between the library and the
-// socket, gate.go bounds what is in hand, table.go recognises what comes twice.
+// socket, gate.go bounds what is in hand, table.go recognises what comes twice, calm.go finds out when nothing waits at
+// the broker any more.
 package mqtt

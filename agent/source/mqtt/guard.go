@@ -10,6 +10,7 @@ import (
 	"hash"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
@@ -56,12 +57,13 @@ type guard struct {
 
 	closing sync.Once
 	closed  chan struct{}
+	broken  chan struct{} // closed at the first error of reading
 
 	out       []byte // what the library reads next
 	pass      int    // bytes of the packet at hand that pass untouched
 	drop      *discard
-	connected bool   // CONNACK has passed: deadlines are ours from then on
-	publishes uint64 // PUBLISH packets passed so far
+	connected bool          // CONNACK has passed: deadlines are ours from then on
+	publishes atomic.Uint64 // PUBLISH packets passed so far
 
 	mu   sync.Mutex
 	cuts map[uint64]source.Cut // by number of the PUBLISH packet, from 1
@@ -81,7 +83,7 @@ type discard struct {
 func newGuard(conn net.Conn, limit, filters int, gate *gate) *guard {
 	return &guard{
 		Conn: conn, in: bufio.NewReaderSize(conn, readBuffer), limit: limit, filters: filters, gate: gate,
-		stall: stall, life: signOfLife, now: time.Now, cuts: map[uint64]source.Cut{}, closed: make(chan struct{}),
+		stall: stall, life: signOfLife, now: time.Now, cuts: map[uint64]source.Cut{}, closed: make(chan struct{}), broken: make(chan struct{}),
 	}
 }
 
@@ -118,6 +120,7 @@ func (g *guard) fail(err error) error {
 		defer g.mu.Unlock()
 		if g.err == nil {
 			g.err = err
+			close(g.broken)
 		}
 	}
 	return err
@@ -264,7 +267,7 @@ func (g *guard) publish(first byte, length int) error {
 	case qos == 3:
 		return fmt.Errorf("%w: PUBLISH with QoS 3", errPacket)
 	}
-	g.publishes++
+	g.publishes.Add(1)
 	frame := appendLength([]byte{first}, length)
 	if length <= g.limit {
 		g.out, g.pass = frame, length
@@ -323,7 +326,7 @@ func (g *guard) discard() error {
 		d.head = append(d.head, buf[:min(n, headBytes-len(d.head))]...)
 	}
 	g.mu.Lock()
-	g.cuts[g.publishes] = source.Cut{Length: int64(d.total), SHA256: hex.EncodeToString(d.hash.Sum(nil))}
+	g.cuts[g.publishes.Load()] = source.Cut{Length: int64(d.total), SHA256: hex.EncodeToString(d.hash.Sum(nil))}
 	g.mu.Unlock()
 	g.out = append(appendLength([]byte{d.first}, len(d.header)+len(d.head)), d.header...)
 	g.out = append(g.out, d.head...)

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/agent/source/sourcetest"
 )
 
 // script is a broker that does on each connection what a test says, after it has read CONNECT.
@@ -97,6 +98,10 @@ func (c session) serve(granted byte) {
 			c.s.mu.Lock()
 			c.s.acks = append(c.s.acks, p.MessageID)
 			c.s.mu.Unlock()
+		case *packets.UnsubscribePacket:
+			ack := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
+			ack.MessageID = p.MessageID
+			_ = ack.Write(c)
 		case *packets.PingreqPacket:
 			_ = packets.NewControlPacket(packets.Pingresp).Write(c)
 		}
@@ -114,8 +119,8 @@ func TestSource_SubscriptionRefused(t *testing.T) {
 		c.send(connack())
 		c.serve(0x80)
 	})
-	s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-	until(t, "state is refused", func() bool { return s.Status().State == source.Refused })
+	s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+	sourcetest.Until(t, "state is refused", func() bool { return s.Status().State == source.Refused })
 	if st := s.Status(); !strings.Contains(st.Problem, "plant/#") || !strings.Contains(st.Problem, "E-4001") || st.Next == "" {
 		t.Errorf("status is %+v", st)
 	}
@@ -137,8 +142,8 @@ func TestSource_SubscriptionGrantedLater(t *testing.T) {
 			}
 		}
 	})
-	s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-	live(t, s)
+	s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+	sourcetest.Live(t, s)
 	if n := b.connections(); n != 1 {
 		t.Errorf("%d connections, want the first to be kept", n)
 	}
@@ -149,8 +154,8 @@ func TestSource_OnlyQoS0Granted(t *testing.T) {
 		c.send(connack())
 		c.serve(0)
 	})
-	s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-	live(t, s)
+	s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+	sourcetest.Live(t, s)
 	if p := s.Status().Problem; !strings.Contains(p, "QoS 0") {
 		t.Errorf("problem is %q", p)
 	}
@@ -160,8 +165,8 @@ func TestSource_ConnectionRefused(t *testing.T) {
 	for name, code := range map[string]byte{"IDRejected": 2, "Password": 4, "NotAuthorised": 5} {
 		t.Run(name, func(t *testing.T) {
 			b := newScript(t, func(_ int, c session) { c.send([]byte{typeConnack << 4, 2, 0, code}) })
-			s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-			until(t, "state is refused", func() bool { return s.Status().State == source.Refused })
+			s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+			sourcetest.Until(t, "state is refused", func() bool { return s.Status().State == source.Refused })
 			if p := s.Status().Problem; !strings.Contains(p, "E-4001") || !strings.Contains(p, "holdfast-p1-gw1-mes") {
 				t.Errorf("problem is %q", p)
 			}
@@ -169,15 +174,15 @@ func TestSource_ConnectionRefused(t *testing.T) {
 	}
 	t.Run("UnknownCode", func(t *testing.T) {
 		b := newScript(t, func(_ int, c session) { c.send([]byte{typeConnack << 4, 2, 0, 0x77}) })
-		s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-		until(t, "a problem", func() bool { return strings.Contains(s.Status().Problem, "CONNACK") })
+		s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+		sourcetest.Until(t, "a problem", func() bool { return strings.Contains(s.Status().Problem, "CONNACK") })
 	})
 }
 
 func TestSource_Takeover(t *testing.T) {
 	b := newScript(t, func(_ int, c session) { c.send(connack()) }) // and close
-	s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-	until(t, "the other client is named", func() bool {
+	s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+	sourcetest.Until(t, "the other client is named", func() bool {
 		return strings.Contains(s.Status().Problem, "another client uses the id holdfast-p1-gw1-mes")
 	})
 	if st := s.Status(); !strings.Contains(st.Problem, "E-4002") || st.State != source.BackingOff {
@@ -199,10 +204,10 @@ func TestSource_ClosedInMidPacket(t *testing.T) {
 		c.send(dup(whole))
 		c.serve(1)
 	})
-	k := newSink()
+	k := &sink{}
 	start(t, k, Config{Broker: b.url()}, nil)
-	until(t, "the whole message", func() bool { return slices.Contains(payloads(k.all()), "whole") })
-	for _, text := range payloads(k.all()) {
+	sourcetest.Until(t, "the whole message", func() bool { return slices.Contains(payloads(k.All()), "whole") })
+	for _, text := range payloads(k.All()) {
 		if text != "first" && text != "whole" {
 			t.Errorf("half an event: %q", text)
 		}
@@ -219,9 +224,9 @@ func TestSource_OversizedControlPacketClosesTheLink(t *testing.T) {
 		}
 		c.serve(1)
 	})
-	s, _ := start(t, newSink(), Config{Broker: b.url()}, nil)
-	until(t, "the packet is named", func() bool { return strings.Contains(s.Status().Problem, "packet") })
-	live(t, s)
+	s, _ := start(t, &sink{}, Config{Broker: b.url()}, nil)
+	sourcetest.Until(t, "the packet is named", func() bool { return strings.Contains(s.Status().Problem, "packet") })
+	sourcetest.Live(t, s)
 }
 
 func TestSource_SamePacketTwice(t *testing.T) {
@@ -235,21 +240,21 @@ func TestSource_SamePacketTwice(t *testing.T) {
 		}
 	})
 	defer close(next)
-	k := newSink()
+	k := &sink{}
 	s, _ := start(t, k, Config{Broker: b.url()}, nil)
-	live(t, s)
+	sourcetest.Live(t, s)
 	release := make(chan struct{})
-	k.setHook(func(source.Batch) error { <-release; return nil })
+	k.SetHook(func(source.Batch) error { <-release; return nil })
 
 	next <- one
 	next <- dup(one) // while it is in hand: one fact, one acknowledgement
-	until(t, "the repeat", func() bool { return s.Status().Duplicates == 1 })
+	sourcetest.Until(t, "the repeat", func() bool { return s.Status().Duplicates == 1 })
 	close(release)
 	k.wait(t, 1)
-	until(t, "one acknowledgement", func() bool { return slices.Equal(b.acknowledged(), []uint16{1}) })
+	sourcetest.Until(t, "one acknowledgement", func() bool { return slices.Equal(b.acknowledged(), []uint16{1}) })
 
 	next <- dup(one) // the acknowledgement was lost: acknowledged again, not stored again
-	until(t, "a second acknowledgement", func() bool { return slices.Equal(b.acknowledged(), []uint16{1, 1}) })
+	sourcetest.Until(t, "a second acknowledgement", func() bool { return slices.Equal(b.acknowledged(), []uint16{1, 1}) })
 
 	next <- one // the id is free, so that the same text is a new fact
 	k.wait(t, 2)
@@ -257,7 +262,7 @@ func TestSource_SamePacketTwice(t *testing.T) {
 	if got := payloads(k.wait(t, 3)); !slices.Equal(got, []string{"one", "one", "two"}) {
 		t.Errorf("stored were %q", got)
 	}
-	until(t, "all acknowledgements", func() bool { return slices.Equal(b.acknowledged(), []uint16{1, 1, 1, 1}) })
+	sourcetest.Until(t, "all acknowledgements", func() bool { return slices.Equal(b.acknowledged(), []uint16{1, 1, 1, 1}) })
 }
 
 func TestSource_ForeignTopicIsFlagged(t *testing.T) {
@@ -265,13 +270,13 @@ func TestSource_ForeignTopicIsFlagged(t *testing.T) {
 		c.send(connack(), publish(1, 1, "elsewhere", []byte("x")), publish(2, 1, "plant/+", []byte("y")), publish(3, 1, "", []byte("z")))
 		c.serve(1)
 	})
-	k := newSink()
+	k := &sink{}
 	start(t, k, Config{Broker: b.url()}, nil)
 	got := k.wait(t, 3)
 	if !slices.Equal(got[0].Flags, []string{source.FlagUnsubscribed}) || got[1].Flags != nil || got[2].Flags == nil {
 		t.Errorf("flags are %v, %v and %v", got[0].Flags, got[1].Flags, got[2].Flags)
 	}
-	until(t, "all are acknowledged", func() bool { return len(b.acknowledged()) == 3 })
+	sourcetest.Until(t, "all are acknowledged", func() bool { return len(b.acknowledged()) == 3 })
 }
 
 func TestTable_ForgetsTheOldest(t *testing.T) {

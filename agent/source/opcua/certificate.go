@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
@@ -41,7 +42,7 @@ func ownIdentity(cfg *Config, t trust, uri string, now time.Time) (identity, err
 	if cfg.Certificate != "" {
 		return readIdentity(string(cfg.Certificate), string(cfg.Key))
 	}
-	file := filepath.Join(t.path("own"), "holdfast.pem")
+	file := ownFile(t)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		if err := makeIdentity(file, uri, now); err != nil {
 			return identity{}, problem.New(problem.ConfigFile, "make our certificate: %w", err)
@@ -49,6 +50,9 @@ func ownIdentity(cfg *Config, t trust, uri string, now time.Time) (identity, err
 	}
 	return readIdentity(file, file)
 }
+
+// ownFile returns the file with the certificate and key that are made at the first start.
+func ownFile(t trust) string { return filepath.Join(t.path("own"), "holdfast.pem") }
 
 // readIdentity refuses a key that others may read.
 func readIdentity(certificate, key string) (id identity, err error) {
@@ -134,8 +138,11 @@ func makeIdentity(file, uri string, now time.Time) error {
 		}
 		return err
 	}
-	return os.WriteFile(filepath.Join(filepath.Dir(file), "holdfast.der"), der, 0o600)
+	return os.WriteFile(publicFile(file), der, 0o600)
 }
+
+// publicFile returns where the certificate stands alone, without its key.
+func publicFile(file string) string { return strings.TrimSuffix(file, ".pem") + ".der" }
 
 // selfSigned makes an application instance certificate (OPC 10000-6, 6.2.2).
 func selfSigned(key *rsa.PrivateKey, uri string, now time.Time) ([]byte, error) {

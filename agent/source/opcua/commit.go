@@ -48,7 +48,7 @@ func (l *life) commit(ctx context.Context, emit source.Emit, all []delivery) err
 	}
 	var err error
 	if len(b.Signals)+len(b.Gaps)+len(b.Closed) > 0 {
-		err = l.emit(ctx, emit, b)
+		err = l.super.Emit(ctx, emit, b)
 	}
 	for i := range all {
 		l.held.Add(-all[i].size)
@@ -132,7 +132,7 @@ func (l *life) overflow(t *track, before time.Time, r *reading, gap *source.Gap)
 		t.last = now
 	}
 	gap.Reason = source.GapQueueOverflow
-	if l.wasFull() {
+	if l.super.WasFull(sessionTimeout) {
 		gap.Reason = source.GapBackpressure
 	}
 	return gap
@@ -193,11 +193,11 @@ func (l *life) take(t *track, r reading, b *source.Batch) {
 	if r.signal.Quality != source.Good {
 		m.bad.WithLabelValues(l.deps.ID).Inc()
 	}
-	l.count(func(st *source.Status) { st.Received++; st.LastSignal = r.signal.Arrived })
+	l.super.Update(func(st *source.Status) { st.Received++; st.LastSignal = r.signal.Arrived })
 	l.mark(t)
 }
 
-func (l *life) repeated() { l.count(func(st *source.Status) { st.Duplicates++ }) }
+func (l *life) repeated() { l.super.Update(func(st *source.Status) { st.Duplicates++ }) }
 
 // mark writes an item's place into the cursor.
 func (l *life) mark(t *track) {
@@ -258,13 +258,6 @@ func same(a, b *ua.DataValue) bool {
 	x, okX := number(a.Value.Value())
 	y, okY := number(b.Value.Value())
 	return okX && okY && x == y
-}
-
-// wasFull tells whether our queue took nothing lately, so that an overflow at the server is ours.
-func (l *life) wasFull() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Since(l.fullUntil) < sessionTimeout
 }
 
 // logItem logs what is wrong with one item.

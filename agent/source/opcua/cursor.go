@@ -74,7 +74,7 @@ func (p *position) bytes() []byte {
 // outage is a time in which the source, or one item of it, was not observed, until data explains it.
 type outage struct {
 	Item        string          `json:"item,omitempty"` // "" = the whole source
-	Gaps        []recorded      `json:"gaps"`           // as they were recorded, oldest first
+	Gaps        []recorded      `json:"gaps"`           // that are over, as they were recorded, oldest first; one that goes on is the supervisor's
 	Reason      string          `json:"reason"`         // of the part that is not recorded yet
 	Unexplained map[string]bool `json:"unexplained,omitempty"`
 	Filled      int64           `json:"filled,omitempty"` // values read afterwards

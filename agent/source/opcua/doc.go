@@ -36,5 +36,4 @@
 //	holdfast_agent_opcua_unusable_total          values that no mapping may take
 //	holdfast_agent_opcua_bad_total               values with the status bad or uncertain
 //	holdfast_agent_opcua_skew_seconds            server's clock minus ours
-//	holdfast_agent_opcua_certificate_seconds     until our certificate ends
 package opcua

@@ -7,6 +7,8 @@ import (
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
+
+	"github.com/holdfast-mesh/holdfast/agent/source/sourcetest"
 )
 
 // TestLife_Pass loses nothing of what the server counts as received, and keeps its order, when the life ends while the
@@ -26,7 +28,7 @@ func TestLife_Pass(t *testing.T) {
 		defer close(done)
 		l.receive(ctx, &opcua.PublishNotificationData{Value: list})
 	}()
-	until(t, "the reader waits for room", func() bool { return l.subs[0].blocked.Load() })
+	sourcetest.Until(t, "the reader waits for room", func() bool { return l.subs[0].blocked.Load() })
 	cancel()
 	<-done
 	var got []uint32

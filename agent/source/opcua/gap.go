@@ -1,7 +1,7 @@
 package opcua
 
 import (
-	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,51 +26,31 @@ func (s *Source) outage(item string) *outage {
 	return &s.at.Outages[i]
 }
 
-// lost records that the source is not observed from its newest value on. It is recorded when it is found: what is in
-// the dark now must not pass for known until the server is back. The rest is recorded when it is.
-func (s *Source) lost(ctx context.Context, emit source.Emit, reason string) error {
-	now := s.deps.Now().Add(s.lastSkew)
-	o := s.outage("")
-	restart := reason == source.GapAgentRestart
-	switch {
-	case o == nil && s.at.Contact.IsZero() && s.at.GapTo.IsZero():
-		return nil // nothing was ever read
-	case o == nil:
-		s.at.Outages = append(s.at.Outages, outage{})
-		o = s.outage("")
-	case !o.settled && !restart && now.Sub(s.at.GapTo) < quietLoss:
-		o.Reason, o.resuming = reason, false
-		return nil // a server that comes and goes
+// unseen returns since when the source is not observed, and makes it something that its items have to explain. False says
+// that nothing was ever read.
+func (s *Source) unseen(reason string) (from time.Time, known bool) {
+	if s.at.Contact.IsZero() && s.at.GapTo.IsZero() {
+		return time.Time{}, false
 	}
-	g := s.next(reason, now, !o.settled && len(o.Gaps) > 0)
+	if s.outage("") == nil {
+		s.at.Outages = append(s.at.Outages, outage{})
+	}
+	o := s.outage("")
 	o.Reason, o.resuming, o.settled = reason, false, false
-	o.Gaps = append(o.Gaps, recorded{g.From, g.To, reason})
-	o.Gaps = o.Gaps[max(0, len(o.Gaps)-maxNamed):] // older ones stay open
-	return s.emit(ctx, emit, source.Batch{Gaps: []source.Gap{g}})
+	return s.contact(), true
 }
 
-// quietLoss is the least time between two gaps of one outage.
-const quietLoss = time.Minute
-
-// next returns the next gap of the whole source, from the newest value on, or adjoining the gap before. No two begin at
-// the same instant.
-func (s *Source) next(reason string, to time.Time, adjoin bool) source.Gap {
-	from := s.at.Contact
-	if !from.IsZero() {
-		from = from.Add(-s.cfg.Publish) // in one answer values of different items come in no order of time
+// contact returns the time up to which the source was observed: that of the newest value, but not before the end of its
+// newest gap. No two gaps begin at the same instant.
+func (s *Source) contact() time.Time {
+	at := s.at.Contact
+	if !at.IsZero() {
+		at = at.Add(-s.cfg.Publish) // in one answer values of different items come in no order of time
 	}
-	if adjoin || s.at.GapTo.After(from) {
-		from = s.at.GapTo
+	if s.at.GapTo.After(at) {
+		return s.at.GapTo
 	}
-	if from.IsZero() {
-		from = to
-	}
-	if to.Before(from) {
-		to = from
-	}
-	s.at.GapTo = to.Add(time.Microsecond)
-	s.counted(reason)
-	return source.Gap{Equipment: s.deps.Equipment, From: from, To: to, Reason: reason}
+	return at
 }
 
 // itemGap completes a gap of one item.
@@ -85,19 +65,7 @@ func (s *Source) itemGap(g *source.Gap) source.Gap {
 	if g.To.Before(g.From) {
 		g.To = g.From
 	}
-	s.counted(g.Reason)
 	return *g
-}
-
-func (s *Source) counted(reason string) {
-	s.deps.Metrics.gaps.WithLabelValues(s.deps.ID, reason).Inc()
-	s.openGaps(1)
-}
-
-func (s *Source) openGaps(n int) {
-	s.at.Open = max(0, s.at.Open+n)
-	open := s.at.Open
-	s.count(func(st *source.Status) { st.OpenGaps = open })
 }
 
 // resume says that an outage's items are read again: each now has to explain it.
@@ -153,10 +121,13 @@ func (s *Source) finish(o *outage, b *source.Batch, force bool) {
 		if o.Filled > 0 {
 			how = byHistory
 		}
-		closings := o.closings(s.deps.Equipment, how)
-		b.Closed = append(b.Closed, closings...)
-		s.deps.Metrics.closed.WithLabelValues(s.deps.ID).Add(float64(len(closings)))
-		s.openGaps(-len(closings))
+		b.Closed = append(b.Closed, o.closings(s.deps.Equipment, how)...)
+		if filled := o.Filled; o.Item == "" {
+			if len(o.Gaps) > 0 {
+				filled = 0 // the first of them has it
+			}
+			s.super.Explain(b, how, filled)
+		}
 		s.drop(o.Item)
 		return
 	}
@@ -173,37 +144,43 @@ func (s *Source) drop(item string) {
 	s.at.Outages = slices.DeleteFunc(s.at.Outages, func(o outage) bool { return o.Item == item })
 }
 
-// rest records the part of an outage from its detection to the first values after it.
+// rest records what an outage leaves unexplained, up to the first values after it: of the whole source in place of the
+// gap that went on until now, of an item the part that is not recorded yet.
 func (s *Source) rest(o *outage, b *source.Batch) {
-	var g source.Gap
 	to := s.deps.Now().Add(s.lastSkew)
-	if o.Item == "" {
-		g = s.next(o.Reason, to, true)
-	} else {
-		last := o.Gaps[len(o.Gaps)-1]
-		g = s.itemGap(&source.Gap{Item: o.Item, From: last.To.Add(time.Microsecond), To: to, Reason: o.Reason})
-	}
+	g := source.Gap{Item: o.Item, To: to, Reason: o.Reason, Items: o.unexplainedItems()}
 	if len(o.ranges) > 0 {
 		g.FromSeq, g.ToSeq = o.ranges[0].FromSeq, o.ranges[0].ToSeq
 		if !o.unknown && len(o.ranges) == 1 {
 			g.Missing = o.ranges[0].Missing
 		}
 	}
-	for t := range o.pending {
-		g.Items = append(g.Items, t.name)
+	if o.Item == "" {
+		g.From = s.contact()
+		s.super.Bound(b, g)
+		s.at.GapTo = to.Add(time.Microsecond)
+	} else {
+		g.From = o.Gaps[len(o.Gaps)-1].To.Add(time.Microsecond)
+		b.Gaps = append(b.Gaps, s.itemGap(&g))
 	}
-	for name := range o.Unexplained {
-		g.Items = append(g.Items, name)
-	}
-	slices.Sort(g.Items)
-	g.Items = slices.Compact(g.Items)
-	g.Items = g.Items[:min(len(g.Items), maxNamed)]
+	g = b.Gaps[len(b.Gaps)-1]
 	o.Gaps = append(o.Gaps, recorded{g.From, g.To, g.Reason})
-	b.Gaps = append(b.Gaps, g)
+	o.Gaps = o.Gaps[max(0, len(o.Gaps)-maxNamed):] // older ones stay open
 	for _, more := range o.ranges[min(len(o.ranges), 1):] {
 		b.Gaps = append(b.Gaps, s.itemGap(more)) // a gap has room for one range of numbers
 	}
 	o.ranges = nil
+}
+
+// unexplainedItems names the items that miss something, or from which nothing has come yet.
+func (o *outage) unexplainedItems() []string {
+	all := slices.Collect(maps.Keys(o.Unexplained))
+	for t := range o.pending {
+		all = append(all, t.name)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:min(len(all), maxNamed)]
 }
 
 // missingItem records that one item is not read, from its newest value on.

@@ -205,7 +205,7 @@ func (l *life) takePage(ctx context.Context, emit source.Emit, p *past) error {
 	if len(b.Signals)+len(b.Gaps)+len(b.Closed) == 0 {
 		return nil
 	}
-	return l.emit(ctx, emit, b)
+	return l.super.Emit(ctx, emit, b)
 }
 
 func (l *life) noHistory(w *watch, err error) {
@@ -250,7 +250,5 @@ func (l *life) filledBy(p *past, b *source.Batch) {
 	}
 	if p.repair != nil && p.covers {
 		b.Closed = append(b.Closed, source.Closing{Gap: *p.repair, Reason: byHistory, Filled: p.filled})
-		l.deps.Metrics.closed.WithLabelValues(l.deps.ID).Inc()
-		l.openGaps(-1)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/agent/source/sourcetest"
 	sim "github.com/holdfast-mesh/holdfast/test/sim/opcua"
 )
 
@@ -24,7 +25,7 @@ func withHistory(t *testing.T, h sim.History) (*sim.Press, Config) {
 func missed(t *testing.T, p *sim.Press, s *Source, k *sink, parts int) uint32 {
 	t.Helper()
 	p.Freeze()
-	until(t, "the loss is seen", func() bool { return len(k.gapsOf(source.GapWatchdog)) > 0 && s.Status().State != source.Live })
+	sourcetest.Until(t, "the loss is seen", func() bool { return len(k.GapsOf(source.GapWatchdog)) > 0 && s.Status().State != source.Live })
 	var last uint32
 	for range parts {
 		last = p.Part("L-1")
@@ -56,17 +57,17 @@ func TestSource_Backfill(t *testing.T) {
 			p, cfg := withHistory(t, h)
 			k := &sink{}
 			s, _ := start(t, k, cfg, nil)
-			untilLive(t, s)
+			sourcetest.Live(t, s)
 			k.untilSeq(t, p.Part("L-1"))
 			last := missed(t, p, s, k, 40)
 			if got := k.seqs(); !slices.Equal(got, numbers(last)) {
 				t.Errorf("parts %v", got)
 			}
-			until(t, "the gap is closed", func() bool { return len(k.closings()) == 1 })
-			if c := k.closings()[0]; c.Reason != byHistory || c.Filled != 40 || len(k.recorded()) != 1 {
-				t.Errorf("closing %+v of %+v", c, k.recorded())
+			sourcetest.Until(t, "the gap is closed", func() bool { return len(k.Closings()) == 1 })
+			if c := k.Closings()[0]; c.Reason != byHistory || c.Filled != 40 || len(k.Gaps()) != 1 {
+				t.Errorf("closing %+v of %+v", c, k.Gaps())
 			}
-			for _, sig := range k.all() {
+			for _, sig := range k.All() {
 				if missing := *sig.Seq > 1; slices.Contains(sig.Flags, source.FlagBackfilled) != missing {
 					t.Errorf("part %d has the flags %v", *sig.Seq, sig.Flags)
 				}
@@ -88,18 +89,18 @@ func TestSource_BackfillLate(t *testing.T) {
 			s.pace.budget = -1
 		}
 	})
-	untilLive(t, s)
+	sourcetest.Live(t, s)
 	k.untilSeq(t, p.Part("L-1"))
 	last := missed(t, p, s, k, 30)
-	until(t, "all parts", func() bool { return len(k.seqs()) >= int(last) })
-	until(t, "the gap is closed", func() bool { return len(k.closings()) >= 1 })
+	sourcetest.Until(t, "all parts", func() bool { return len(k.seqs()) >= int(last) })
+	sourcetest.Until(t, "the gap is closed", func() bool { return len(k.Closings()) >= 1 })
 	got := k.seqs()
 	slices.Sort(got)
 	if !slices.Equal(got, numbers(last)) {
 		t.Errorf("parts %v", got)
 	}
-	if open := len(k.recorded()) - len(k.closings()); open != 0 {
-		t.Errorf("gaps %+v, closed %+v", k.recorded(), k.closings())
+	if open := len(k.Gaps()) - len(k.Closings()); open != 0 {
+		t.Errorf("gaps %+v, closed %+v", k.Gaps(), k.Closings())
 	}
 }
 
@@ -109,15 +110,15 @@ func TestSource_HistoryTooShort(t *testing.T) {
 	p, cfg := withHistory(t, sim.History{Keep: 5})
 	k := &sink{}
 	s, _ := start(t, k, cfg, nil)
-	untilLive(t, s)
+	sourcetest.Live(t, s)
 	k.untilSeq(t, p.Part("L-1"))
 	last := missed(t, p, s, k, 20)
-	until(t, "the rest of the gap", func() bool { return len(k.gapsOf(source.GapWatchdog)) == 2 })
-	if g := k.gapsOf(source.GapWatchdog)[1]; g.FromSeq != 2 || g.ToSeq != int64(last)-5 || g.Missing != int64(last)-6 {
+	sourcetest.Until(t, "the rest of the gap", func() bool { return len(k.GapsOf(source.GapWatchdog)) == 2 })
+	if g := k.GapsOf(source.GapWatchdog)[1]; g.FromSeq != 2 || g.ToSeq != int64(last)-5 || g.Missing != int64(last)-6 {
 		t.Errorf("gap %+v, last part %d", g, last)
 	}
-	if len(k.closings()) > 0 {
-		t.Errorf("closed %+v", k.closings())
+	if open := k.Unclosed(); len(open) != 1 || open[0].To.IsZero() {
+		t.Errorf("open gaps %+v, closed %+v", open, k.Closings())
 	}
 }
 
@@ -127,15 +128,15 @@ func TestSource_Repair(t *testing.T) {
 	p, cfg := withHistory(t, sim.History{Keep: 1000})
 	k := &sink{}
 	s, _ := start(t, k, cfg, nil)
-	untilLive(t, s)
+	sourcetest.Live(t, s)
 	k.untilSeq(t, p.Part("L-1"))
 	for range 5 { // this server sends only the newest of one cycle
 		p.Part("L-1")
 		<-time.After(time.Millisecond)
 	}
-	until(t, "all parts", func() bool { return len(k.seqs()) == 6 })
-	until(t, "the gap is closed", func() bool {
-		return len(k.gapsOf(source.GapSequenceJump)) > 0 && len(k.closings()) == len(k.recorded())
+	sourcetest.Until(t, "all parts", func() bool { return len(k.seqs()) == 6 })
+	sourcetest.Until(t, "the gap is closed", func() bool {
+		return len(k.GapsOf(source.GapSequenceJump)) > 0 && len(k.Closings()) == len(k.Gaps())
 	})
 	got := k.seqs()
 	slices.Sort(got)

@@ -77,9 +77,9 @@ func (s *Source) live(ctx context.Context, emit source.Emit) (time.Duration, err
 		Source: s, notifs: make(chan *opcua.PublishNotificationData), in: make(chan delivery, maxInHand), freed: make(chan struct{}, 1),
 		ended: make(chan error, 1),
 	}
-	s.set(source.Connecting, nil)
+	s.super.Set(source.Connecting, nil)
 	var warn string
-	err := l.guarded(func() (err error) {
+	err := l.super.Guard(func() (err error) {
 		warn, err = l.step(ctx, l.connect)
 		return err
 	})
@@ -95,8 +95,8 @@ func (s *Source) live(ctx context.Context, emit source.Emit) (time.Duration, err
 	if ctx.Err() != nil {
 		return lived, nil
 	}
-	if code := problem.CodeOf(err); code == problem.ServerTrust || code == problem.ClientTrust {
-		s.blame(source.GapTrustRefused)
+	if reason := reasonOf(err); reason == source.GapTrustRefused {
+		s.blame(reason) // also for what was lost before for another
 	}
 	return lived, err
 }
@@ -119,14 +119,14 @@ func (l *life) hangUp(ctx context.Context) {
 	_ = l.client.Close(ctx) // a server that does not answer ends the session by itself
 }
 
-// run subscribes and stores what comes. At the end it stores what is in hand, then says that the source is lost.
+// run subscribes and stores what comes. At the end it stores what is in hand.
 func (l *life) run(ctx context.Context, emit source.Emit, warn string) error {
 	l.deps.Metrics.lives.WithLabelValues(l.deps.ID).Inc()
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
 	all.Go(func() { l.read(reading) })
 	all.Go(func() { l.keep(reading) })
-	err := l.guarded(func() error {
+	err := l.super.Guard(func() error {
 		if err := l.begin(ctx, emit, warn); err != nil {
 			return err
 		}
@@ -138,18 +138,13 @@ func (l *life) run(ctx context.Context, emit source.Emit, warn string) error {
 	for _, p := range l.later {
 		p.w.track.filling = nil
 	}
-	if !errors.Is(err, errPanicked) { // else the next life finds what was in hand missing, by its numbers
-		if failed := l.guarded(func() error { return l.drain(ctx, emit) }); failed != nil {
+	if !errors.Is(err, source.ErrPanicked) { // else the next life finds what was in hand missing, by its numbers
+		if failed := l.super.Guard(func() error { return l.drain(ctx, emit) }); failed != nil {
 			err = failed
 		}
 	}
 	if ctx.Err() != nil {
-		return nil // the start of the next run records the gap
-	}
-	if !l.begun.IsZero() || l.outage("") == nil { // else it is lost already, and was not found again
-		if lost := l.lost(ctx, emit, reasonOf(err)); lost != nil {
-			return lost
-		}
+		return nil
 	}
 	return l.inWords(err)
 }
@@ -169,6 +164,8 @@ func reasonOf(err error) string {
 		return source.GapStatusChange
 	case problem.CodeOf(err) == problem.SourceStale:
 		return source.GapWatchdog
+	case problem.CodeOf(err) == problem.ServerTrust, problem.CodeOf(err) == problem.ClientTrust:
+		return source.GapTrustRefused
 	}
 	return source.GapDisconnect
 }
@@ -181,7 +178,7 @@ func (l *life) begin(ctx context.Context, emit source.Emit, warn string) error {
 		}
 	}
 	l.startOutages()
-	l.set(source.Backfilling, nil)
+	l.super.Set(source.Backfilling, nil)
 	if err := l.recordMissing(ctx, emit); err != nil {
 		return err
 	}
@@ -192,15 +189,14 @@ func (l *life) begin(ctx context.Context, emit source.Emit, warn string) error {
 		return err
 	}
 	l.begun = time.Now()
-	l.count(func(st *source.Status) {
+	l.super.Update(func(st *source.Status) {
 		st.Facts = l.facts(warn)
 		if st.LastSignal.IsZero() {
 			return
 		}
 		st.Reconnects++
 	})
-	l.quiet.Recovered("opcua source is live")
-	l.set(source.Live, nil)
+	l.super.Live(nil)
 	l.troubled(l.watches)
 	return nil
 }
@@ -260,7 +256,7 @@ func (l *life) recordMissing(ctx context.Context, emit source.Emit) error {
 	if len(b.Gaps)+len(b.Closed) == 0 {
 		return nil
 	}
-	return l.emit(ctx, emit, b)
+	return l.super.Emit(ctx, emit, b)
 }
 
 func (s *Source) openOutages() []string {
@@ -322,7 +318,7 @@ func (l *life) work(ctx context.Context, emit source.Emit) error {
 // due does what is to be done from time to time.
 func (l *life) due(ctx context.Context, emit source.Emit) error {
 	if err := l.watchdog(); err != nil {
-		l.set(source.Silent, err)
+		l.super.Set(source.Silent, err)
 		return err
 	}
 	if err := l.settle(ctx, emit); err != nil {
@@ -365,5 +361,5 @@ func (l *life) settle(ctx context.Context, emit source.Emit) error {
 	if len(b.Gaps)+len(b.Closed) == 0 {
 		return nil
 	}
-	return l.emit(ctx, emit, b)
+	return l.super.Emit(ctx, emit, b)
 }

@@ -37,10 +37,9 @@ func (l *life) connect(ctx context.Context) (warn string, err error) {
 	if err := l.trust.prepare(); err != nil {
 		return "", err
 	}
-	if l.own, err = ownIdentity(&l.cfg, l.trust, "urn:holdfast:"+l.deps.Plant+":"+l.deps.Agent, l.deps.Now()); err != nil {
+	if l.own, err = ownIdentity(&l.cfg, l.trust, ApplicationURI(l.deps.Plant, l.deps.Agent), l.deps.Now()); err != nil {
 		return "", err
 	}
-	l.deps.Metrics.certificate.WithLabelValues(l.deps.ID).Set(l.own.leaf.NotAfter.Sub(l.deps.Now()).Seconds())
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	endpoints, err := opcua.GetEndpoints(asking, l.cfg.Endpoint, opcua.DialTimeout(dialTimeout), opcua.RequestTimeout(requestTimeout))

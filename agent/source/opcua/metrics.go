@@ -4,16 +4,15 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics are those of all OPC UA sources of an agent; the package comment lists them.
 type Metrics struct {
-	lives       *prometheus.CounterVec
-	gaps        *prometheus.CounterVec
-	closed      *prometheus.CounterVec
-	backfilled  *prometheus.CounterVec
-	overflow    *prometheus.CounterVec
-	torn        *prometheus.CounterVec
-	unusable    *prometheus.CounterVec
-	bad         *prometheus.CounterVec
-	skew        *prometheus.GaugeVec
-	certificate *prometheus.GaugeVec
+	lives      *prometheus.CounterVec
+	gaps       *prometheus.CounterVec
+	closed     *prometheus.CounterVec
+	backfilled *prometheus.CounterVec
+	overflow   *prometheus.CounterVec
+	torn       *prometheus.CounterVec
+	unusable   *prometheus.CounterVec
+	bad        *prometheus.CounterVec
+	skew       *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics.
@@ -29,15 +28,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return g
 	}
 	return &Metrics{
-		lives:       counter("lives_total", "Connections that got as far as a session."),
-		gaps:        counter("gaps_total", "Gaps recorded.", "reason"),
-		closed:      counter("gaps_closed_total", "Gaps that data explained."),
-		backfilled:  counter("backfilled_total", "Values read from history."),
-		overflow:    counter("overflow_total", "Values before which the server dropped others."),
-		torn:        counter("torn_total", "Records whose parts could not be read at one instant."),
-		unusable:    counter("unusable_total", "Values that no mapping may take."),
-		bad:         counter("bad_total", "Values with the status bad or uncertain."),
-		skew:        gauge("skew_seconds", "Server's clock minus ours."),
-		certificate: gauge("certificate_seconds", "Until our certificate ends."),
+		lives:      counter("lives_total", "Connections that got as far as a session."),
+		gaps:       counter("gaps_total", "Gaps recorded.", "reason"),
+		closed:     counter("gaps_closed_total", "Gaps that data explained."),
+		backfilled: counter("backfilled_total", "Values read from history."),
+		overflow:   counter("overflow_total", "Values before which the server dropped others."),
+		torn:       counter("torn_total", "Records whose parts could not be read at one instant."),
+		unusable:   counter("unusable_total", "Values that no mapping may take."),
+		bad:        counter("bad_total", "Values with the status bad or uncertain."),
+		skew:       gauge("skew_seconds", "Server's clock minus ours."),
 	}
 }

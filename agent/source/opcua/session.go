@@ -68,7 +68,7 @@ const (
 
 // survey reads what the server says of itself: namespaces, start, clock and limits.
 func (l *life) survey(ctx context.Context) error {
-	l.set(source.Resolving, nil)
+	l.super.Set(source.Resolving, nil)
 	ids := []uint32{nodeNamespaces, nodeStartTime, nodeCurrentTime, nodePerRead, nodePerMonitored}
 	nodes := make([]*ua.NodeID, len(ids))
 	for i, id := range ids {
@@ -419,7 +419,7 @@ func (l *life) retryMissing(ctx context.Context, emit source.Emit) error {
 	if len(b.Signals)+len(b.Gaps)+len(b.Closed) == 0 {
 		return nil
 	}
-	return l.emit(ctx, emit, b)
+	return l.super.Emit(ctx, emit, b)
 }
 
 // tryAgain creates an item that could not be created, or reads one that had gone.

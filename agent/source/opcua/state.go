@@ -1,67 +1,12 @@
 package opcua
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
-
-// set changes the state. A nil err clears the problem.
-func (s *Source) set(state source.State, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.status.State != state {
-		s.status.State, s.status.Since = state, s.deps.Now()
-	}
-	s.status.Problem, s.status.Next = "", ""
-	if p, ok := errors.AsType[*problem.Problem](err); ok {
-		s.status.Problem, s.status.Next = p.Error(), p.Next
-	} else if err != nil {
-		s.status.Problem = err.Error()
-	}
-	s.standing, s.standingNext = s.status.Problem, s.status.Next
-}
-
-// count changes counters and lists of the status.
-func (s *Source) count(change func(*source.Status)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(&s.status)
-}
-
-// Status implements [source.Source].
-func (s *Source) Status() source.Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.status
-	st.Troubled, st.Facts = slices.Clone(st.Troubled), slices.Clone(st.Facts)
-	return st
-}
-
-// isFull says that the queue takes nothing, once a batch waits for long.
-func (s *Source) isFull() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.status.State == source.Live || s.status.State == source.Backfilling {
-		s.before = s.status.State
-		s.status.State, s.status.Since = source.Full, s.deps.Now()
-		p := problem.New(problem.QueueFull, "values wait in the server's queue, since ours takes none")
-		s.status.Problem, s.status.Next = p.Error(), p.Next
-	}
-}
-
-func (s *Source) notFull() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.status.State == source.Full {
-		s.fullUntil = time.Now()
-		s.status.State, s.status.Since, s.status.Problem, s.status.Next = s.before, s.deps.Now(), s.standing, s.standingNext
-	}
-}
 
 // troubled shows the items that are not read. The source is live all the same.
 func (s *Source) troubled(watches []*watch) {
@@ -71,7 +16,7 @@ func (s *Source) troubled(watches []*watch) {
 			all = append(all, fmt.Sprintf("%s: %v", w.track.name, w.trouble))
 		}
 	}
-	s.count(func(st *source.Status) { st.Troubled = all[:min(len(all), 10)] })
+	s.super.Update(func(st *source.Status) { st.Troubled = all[:min(len(all), 10)] })
 	if s.Status().State != source.Live {
 		return
 	}
@@ -79,7 +24,7 @@ func (s *Source) troubled(watches []*watch) {
 	if len(all) > 0 {
 		err = problem.New(problem.NodeMissing, "%d of %d items are not read, the first is %s", len(all), len(s.tracks), all[0])
 	}
-	s.set(source.Live, err)
+	s.super.Set(source.Live, err)
 }
 
 // facts says in words what was agreed with the server, and what a person should know of it.

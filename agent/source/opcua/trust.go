@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
@@ -32,12 +33,28 @@ func (t trust) path(sub string) string { return filepath.Join(t.dir, sub) }
 
 // prepare makes the folders.
 func (t trust) prepare() error {
-	for _, sub := range []string{"trusted", "issuers", "crl", "rejected", "own"} {
-		if err := os.MkdirAll(t.path(sub), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(t.dir), 0o700); err != nil {
+		return problem.New(problem.ConfigFile, "make trust folder: %w", err)
+	}
+	for _, sub := range []string{"", "trusted", "issuers", "crl", "rejected", "own"} {
+		if err := makeFolder(t.path(sub)); err != nil {
 			return problem.New(problem.ConfigFile, "make trust folder: %w", err)
 		}
 	}
 	return nil
+}
+
+// makeFolder makes a folder that does not exist, for the owner of the one it lies in: a person who looks at a server is
+// often not the user that the agent runs as, and must not lock it out.
+func makeFolder(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		_ = likeOwner(path, filepath.Dir(path)) // who may not give it away is the owner
+	}
+	return err
 }
 
 // peer is what a server says of itself.
@@ -69,22 +86,32 @@ func (t trust) judge(p peer, now time.Time) (warn string, err error) {
 		}
 		return "", problem.New(problem.ServerTrust, "%s %w; it was put into %s", about, err, file)
 	}
-	switch key, isRSA := leaf.PublicKey.(*rsa.PublicKey); {
-	case now.Before(leaf.NotBefore):
-		return "", problem.New(problem.ServerTrust, "%s is not valid before %s; check this host's clock first", about, leaf.NotBefore.Format(time.RFC3339))
-	case now.After(leaf.NotAfter):
-		return "", problem.New(problem.ServerTrust, "%s expired on %s", about, leaf.NotAfter.Format(time.DateOnly))
-	case !isRSA:
-		return "", problem.New(problem.ServerTrust, "%s has no RSA key", about)
-	case key.N.BitLen() < leastKey:
-		return "", problem.New(problem.ServerTrust, "%s has a key of %d bits: want %d at least", about, key.N.BitLen(), leastKey)
-	case !hasURI(leaf, p.uri):
+	if err := fit(leaf, now); err != nil {
+		return "", problem.New(problem.ServerTrust, "%s %w", about, err)
+	}
+	if !hasURI(leaf, p.uri) {
 		return "", problem.New(problem.ServerTrust, "%s is for %s, and its endpoint calls itself %q", about, uris(leaf), p.uri)
 	}
 	if !names(leaf, p.host) {
 		warn = fmt.Sprintf("%s does not name the host %s", about, p.host)
 	}
 	return warn, nil
+}
+
+// fit says why a certificate must not be trusted, whoever accepted it.
+func fit(leaf *x509.Certificate, now time.Time) error {
+	key, isRSA := leaf.PublicKey.(*rsa.PublicKey)
+	switch {
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("is not valid before %s; check this host's clock first", leaf.NotBefore.Format(time.RFC3339))
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("expired on %s", leaf.NotAfter.Format(time.DateOnly))
+	case !isRSA:
+		return errors.New("has no RSA key")
+	case key.N.BitLen() < leastKey:
+		return fmt.Errorf("has a key of %d bits: want %d at least", key.N.BitLen(), leastKey)
+	}
+	return nil
 }
 
 // accepted says why no person has accepted a certificate.
@@ -160,13 +187,52 @@ func (t trust) revoked(chain, authorities []*x509.Certificate) error {
 	return nil
 }
 
-// reject leaves a certificate for a person.
+// mostRejected bounds the folder rejected: a server that shows a new certificate each time must not fill the disk.
+const mostRejected = 100
+
+// reject leaves a certificate for a person. No half of a file is ever found there.
 func (t trust) reject(c *x509.Certificate) (string, error) {
 	file := filepath.Join(t.path("rejected"), thumbprint(c)+".der")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	return file, os.WriteFile(file, c.Raw, 0o600)
+	if err := t.makeRoom(); err != nil {
+		return file, err
+	}
+	f, err := os.CreateTemp(t.path("rejected"), ".new-*") // mode 0600
+	if err != nil {
+		return file, err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(c.Raw)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return file, err
+	}
+	_ = likeOwner(f.Name(), t.path("rejected")) // as in makeFolder
+	return file, os.Rename(f.Name(), file)
+}
+
+// makeRoom removes the longest rejected certificates where there are too many.
+func (t trust) makeRoom() error {
+	files, err := t.files("rejected")
+	if err != nil {
+		return err
+	}
+	since := func(file string) time.Time {
+		info, err := os.Stat(file)
+		if err != nil {
+			return time.Time{} // it is gone, or soon will be
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(files, func(a, b string) int { return since(a).Compare(since(b)) })
+	for len(files) >= mostRejected {
+		if err := os.Remove(files[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		files = files[1:]
+	}
+	return nil
 }
 
 // certificates reads a folder. One that cannot be read is an error: nobody may think that it counts.
@@ -190,6 +256,7 @@ func (t trust) certificates(sub string) ([]*x509.Certificate, error) {
 	return all, nil
 }
 
+// files lists a folder, but for what is hidden: half-written files, and those of file managers.
 func (t trust) files(sub string) ([]string, error) {
 	entries, err := os.ReadDir(t.path(sub))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -200,7 +267,7 @@ func (t trust) files(sub string) ([]string, error) {
 	}
 	var files []string
 	for _, e := range entries {
-		if e.Type().IsRegular() {
+		if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
 			files = append(files, filepath.Join(t.path(sub), e.Name()))
 		}
 	}
