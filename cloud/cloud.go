@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/connector"
 	"github.com/holdfast-mesh/holdfast/cloud/connector/rest"
 	"github.com/holdfast-mesh/holdfast/cloud/connector/sap"
+	"github.com/holdfast-mesh/holdfast/cloud/console"
 	"github.com/holdfast-mesh/holdfast/cloud/dispatch"
 	"github.com/holdfast-mesh/holdfast/cloud/intake"
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
@@ -63,7 +64,7 @@ func (c *Cloud) Run(ctx context.Context) (err error) {
 	if err := c.ensureTopics(ctx); err != nil {
 		return err
 	}
-	parts, err := c.build(s)
+	parts, err := c.build(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ type part struct {
 
 // build makes the parts, in the order in which they stop: first nothing new comes in, then what is in hand is ended, then
 // what that left to say is said, and the ledger closes behind it all.
-func (c *Cloud) build(s *store.Store) ([]part, error) {
+func (c *Cloud) build(ctx context.Context, s *store.Store) ([]part, error) {
 	engine := workflow.New(s, workflow.Config{
 		Plants: c.cfg.plants(), Materials: c.cfg.materials(), CoverageMaxAge: c.cfg.Coverage.MaxAge,
 	}, failpoint.Now, c.log, c.registry)
@@ -110,7 +111,7 @@ func (c *Cloud) build(s *store.Store) ([]part, error) {
 	cfg.Owner, cfg.Now, cfg.ERP, cfg.Plant = c.owner, failpoint.Now, c.erpOf, c.plantOf
 	d := dispatch.New(cfg, s, engine, systems, c.log, c.registry)
 	out, err := outbox.New(outbox.Config{
-		Kafka: c.cfg.Kafka, Owner: c.owner, ERP: c.erpOf, Now: failpoint.Now, Changed: engine.Outgoing(),
+		Kafka: c.cfg.Kafka, Owner: c.owner, ERP: c.erpOf, Now: failpoint.Now, Changed: engine.Outgoing(), Alarm: engine,
 	}, s, c.log, c.registry)
 	if err != nil {
 		return nil, err
@@ -119,12 +120,16 @@ func (c *Cloud) build(s *store.Store) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	handler, err := c.handler(s, engine, sealer)
+	if err := c.remember(ctx, engine, sealer); err != nil {
+		return nil, err
+	}
+	handler, pages, err := c.handler(s, engine, sealer, answering(systems))
 	if err != nil {
 		return nil, err
 	}
 	server := telemetry.NewServer(handler, c.log)
 	return []part{
+		{"console", pages.Run}, // before the API, so that no open stream keeps the server from stopping
 		{"api", func(ctx context.Context) error { return telemetry.Serve(ctx, c.listener, server) }},
 		{"intake", in.Run},
 		{"feeds", feeds.Run},
@@ -133,6 +138,20 @@ func (c *Cloud) build(s *store.Store) ([]part, error) {
 		{"ledger", sealer.Run},
 		{"outbox", out.Run},
 	}, nil
+}
+
+// remember turns dispatch off where the database has forgotten what is known outside of it: what it asks for now may have
+// been done before, and what was done since it does not know. A person looks first.
+func (c *Cloud) remember(ctx context.Context, engine *workflow.Engine, sealer *ledger.Sealer) error {
+	loss, err := sealer.Loss(ctx)
+	if err != nil || loss.Lost == 0 {
+		return err
+	}
+	c.log.Error().Int64("kept", loss.Kept).Int64("lost", loss.Lost).Msg("the database was restored: dispatch is off until a person turns it on")
+	if err := engine.Restored(ctx, loss.Words()); err != nil {
+		return fmt.Errorf("turn dispatch off after a restore: %w", err)
+	}
+	return sealer.Acknowledge(loss)
 }
 
 // instance names this copy among all that share the database.
@@ -147,10 +166,11 @@ func (c *Cloud) instance() (string, error) {
 	return host, nil
 }
 
-func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.Sealer) (http.Handler, error) {
+// handler serves API and pages.
+func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.Sealer, answers map[string]func() bool) (http.Handler, *console.Console, error) {
 	callers, err := c.cfg.callers()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mux := telemetry.NewMux(c.registry, func() []string {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -164,11 +184,22 @@ func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.
 	for _, p := range c.cfg.Plants {
 		zones[event.PlantID(p.ID)], oneSigner[event.PlantID(p.ID)] = p.TZ, p.Policies.OneSigner
 	}
-	api.Register(mux, api.Config{
+	desk := api.Register(mux, api.Config{
 		Callers: callers, Zones: zones, ERP: c.erpOf, LedgerKey: sealer.PublicKey(), AnchorFile: string(c.cfg.Ledger.AnchorFile),
-		Now: failpoint.Now, OneSigner: func(p event.PlantID) bool { return oneSigner[p] },
+		Systems: answers, Now: failpoint.Now, OneSigner: func(p event.PlantID) bool { return oneSigner[p] },
 	}, s, engine, c.log)
-	return mux, nil
+	pages, err := console.New(c.cfg.Console, console.Deps{Desk: desk, Store: s, Now: failpoint.Now, Log: c.log, First: c.sayFirst})
+	if err != nil {
+		return nil, nil, err
+	}
+	pages.Register(mux)
+	return mux, pages, nil
+}
+
+// sayFirst prints the link that makes the first administrator. It stands in the log of a program that has no user yet, works
+// once, and for a day.
+func (c *Cloud) sayFirst(path string) {
+	c.log.Warn().Str(telemetry.KeyAddress, "http://"+c.listener.Addr().String()+path).Msg("there is no user yet: this link makes the first administrator")
 }
 
 func (c *Cloud) erpOf(plant event.PlantID) string {
@@ -230,6 +261,15 @@ func (c *Cloud) system(cfg *System) (*connector.Guard, error) {
 		return nil, err
 	}
 	return connector.NewGuard(system, guard), nil
+}
+
+// answering returns what tells of each system whether it answers.
+func answering(systems map[string]connector.System) map[string]func() bool {
+	all := map[string]func() bool{}
+	for id, system := range systems {
+		all[id] = func() bool { g, guarded := system.(*connector.Guard); return !guarded || !g.Open() }
+	}
+	return all
 }
 
 // breakerGauge shows whether a system is asked at all.

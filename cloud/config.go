@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/api"
 	"github.com/holdfast-mesh/holdfast/cloud/connector/rest"
 	"github.com/holdfast-mesh/holdfast/cloud/connector/sap"
+	"github.com/holdfast-mesh/holdfast/cloud/console"
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/reconcile"
@@ -24,16 +25,17 @@ import (
 
 // Config is cloud.yaml.
 type Config struct {
-	Instance  string        `yaml:"instance" doc:"name of this copy, the same over restarts and different from all other copies; empty = the host's name"`
-	Listen    string        `yaml:"listen" doc:"address of API, /metrics, /healthz and /readyz"`
-	Database  Database      `yaml:"database"`
-	Kafka     kafka.Config  `yaml:"kafka"`
-	Coverage  Coverage      `yaml:"coverage"`
-	Ledger    ledger.Config `yaml:"ledger"`
-	Tokens    []Token       `yaml:"tokens" doc:"who may call the API"`
-	Plants    []Plant       `yaml:"plants" doc:"plants and their systems"`
-	Materials []Material    `yaml:"materials" doc:"materials that are known; one that is not wants an inspection"`
-	Systems   []System      `yaml:"systems" doc:"ERP, QMS and other business systems"`
+	Instance  string         `yaml:"instance" doc:"name of this copy, the same over restarts and different from all other copies; empty = the host's name"`
+	Listen    string         `yaml:"listen" doc:"address of pages, API, /metrics, /healthz and /readyz"`
+	Database  Database       `yaml:"database"`
+	Kafka     kafka.Config   `yaml:"kafka"`
+	Coverage  Coverage       `yaml:"coverage"`
+	Ledger    ledger.Config  `yaml:"ledger"`
+	Console   console.Config `yaml:"console"`
+	Tokens    []Token        `yaml:"tokens" doc:"who may call the API"`
+	Plants    []Plant        `yaml:"plants" doc:"plants and their systems"`
+	Materials []Material     `yaml:"materials" doc:"materials that are known; one that is not wants an inspection"`
+	Systems   []System       `yaml:"systems" doc:"ERP, QMS and other business systems"`
 }
 
 // Database says where the state is kept.
@@ -95,6 +97,7 @@ var DefaultConfig = Config{
 	Kafka:    kafka.DefaultConfig,
 	Coverage: Coverage{MaxAge: 2 * time.Minute},
 	Ledger:   ledger.DefaultConfig,
+	Console:  console.DefaultConfig,
 }
 
 // Load reads cloud.yaml and checks it whole. All that is wrong is in the error, each with its place.
@@ -139,6 +142,9 @@ func (c *Config) check(doc *config.Document) config.Errors {
 				doc.Add(config.Index(config.Key(path, "inspection_required"), j), err)
 			}
 		}
+	}
+	if err := c.Console.Check(); err != nil {
+		doc.Errorf(problem.ConfigValue, "console", "%w", err)
 	}
 	if c.Coverage.MaxAge <= 0 {
 		doc.Errorf(problem.ConfigValue, "coverage.max_age", "%v is no age: want more than 0, such as 2m", c.Coverage.MaxAge)

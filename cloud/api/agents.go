@@ -18,6 +18,7 @@ const (
 	EpochCurrent     EpochState = "current"     // it is applied
 	EpochUndecided   EpochState = "undecided"   // it is kept until a person decides; urgent records apply
 	EpochQuarantined EpochState = "quarantined" // it is kept; a person decided for another gateway
+	EpochRetired     EpochState = "retired"     // its agent is out of service; what it sends is kept, urgent records apply
 	EpochApplying    EpochState = "applying"    // it was accepted, and what was kept of it is being applied
 )
 
@@ -26,7 +27,7 @@ type AgentEpoch struct {
 	Plant     event.PlantID `json:"plant"`
 	Agent     string        `json:"agent"`
 	Epoch     event.Epoch   `json:"epoch" doc:"one run of the agent's process"`
-	State     EpochState    `json:"state" doc:"current, undecided, quarantined or applying"`
+	State     EpochState    `json:"state" doc:"current, undecided, quarantined, retired or applying"`
 	Since     time.Time     `json:"since" doc:"when its first record came"`
 	Zone      string        `json:"zone" doc:"time zone of the plant"`
 	Quality   int64         `json:"quality_seq" doc:"last seq of lane quality that came"`
@@ -107,6 +108,13 @@ func (s *server) agentEpoch(tx *store.Tx, r *store.EpochRow) (AgentEpoch, error)
 	switch {
 	case d != nil && d.Decision == event.EpochQuarantined:
 		e.State = EpochQuarantined
+		retired, err := tx.Retired(r.Plant, r.Agent)
+		if err != nil {
+			return e, err
+		}
+		if retired != nil {
+			e.State = EpochRetired
+		}
 	case d != nil && r.Superseded:
 		e.State = EpochApplying
 	case r.Superseded:

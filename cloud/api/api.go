@@ -44,6 +44,10 @@ type Config struct {
 	// OneSigner tells whether one person alone accepts missing evidence for lots of a plant; nil = it takes two everywhere.
 	OneSigner func(event.PlantID) bool
 	Hashing   Hashing // of new passwords; the zero Hashing means [DefaultHashing]
+	// Systems are the business systems by id; each tells whether it answers.
+	Systems map[string]func() bool
+	// AnswerWithin is how long an agent that is to be retired is waited for; 0 = 6 s.
+	AnswerWithin time.Duration
 }
 
 // server answers the requests.
@@ -58,10 +62,13 @@ type server struct {
 	logins  logins
 }
 
-// Register adds the API to a mux.
-func Register(mux *http.ServeMux, cfg Config, s *store.Store, engine *workflow.Engine, log zerolog.Logger) {
+// Register adds the API to a mux. The desk is its door for callers inside this process.
+func Register(mux *http.ServeMux, cfg Config, s *store.Store, engine *workflow.Engine, log zerolog.Logger) *Desk {
 	if cfg.Hashing == (Hashing{}) {
 		cfg.Hashing = DefaultHashing
+	}
+	if cfg.AnswerWithin == 0 {
+		cfg.AnswerWithin = answerWithin
 	}
 	srv := &server{cfg: cfg, callers: register(cfg.Callers), store: s, engine: engine, log: log, logins: newLogins(cfg.Hashing)}
 	c := huma.DefaultConfig("Holdfast", "1")
@@ -77,6 +84,7 @@ func Register(mux *http.ServeMux, cfg Config, s *store.Store, engine *workflow.E
 	srv.routes()
 	mux.HandleFunc("GET "+Base+"/openapi.json", srv.openapi())
 	mux.HandleFunc(Base+"/", nothing)
+	return &Desk{srv, mux}
 }
 
 // nothing answers what no operation takes.
@@ -128,6 +136,9 @@ func (s *server) routes() {
 	route(s, http.MethodGet, "/overview", actRead, "the state of everything in a few figures", s.overview)
 	route(s, http.MethodGet, "/lots", actRead, "list lots", s.lots)
 	route(s, http.MethodGet, "/lots/{key}", actRead, "show a lot: disposition, holds, usage, and why it may not move", s.showLot)
+	route(s, http.MethodGet, "/lots/{key}/record", actRead, "show what was inspected, measured and decided about a lot", s.lotRecord)
+	route(s, http.MethodGet, "/board", actRead, "show where all lots stand", s.board)
+	route(s, http.MethodGet, "/board/{stage}", actRead, "list the lots of one column of the board", s.boardStage)
 	route(s, http.MethodPost, "/lots/{key}/holds", actHold, "hold a lot", s.hold)
 	route(s, http.MethodPost, "/lots/{key}/holds/{id}/lift", actLift, "lift a hold of a lot", s.lift)
 	route(s, http.MethodPost, "/lots/{key}/evidence", actAccept, "accept a gap or a missing answer for a lot, by signatures", s.acceptEvidence)
@@ -138,10 +149,18 @@ func (s *server) routes() {
 	route(s, http.MethodGet, "/trace/{id}", actRead, "the way of an event, a lot or a case, hop by hop", s.trace)
 	route(s, http.MethodGet, "/agents", actRead, "list agents by their newest epochs", s.agents)
 	route(s, http.MethodPost, "/agents/{plant}/{agent}/epochs/{epoch}/decision", actEpoch, "say which of two gateways goes on", s.decideEpoch)
+	route(s, http.MethodGet, "/agents/{plant}/{agent}/rest", actRead, "what would be missing if an agent were retired now", s.agentRest)
+	route(s, http.MethodPost, "/agents/{plant}/{agent}/retirement", actRetire, "retire an agent, with signatures where something of it is not known", s.retire)
+	route(s, http.MethodGet, "/systems", actRead, "list systems, what waits for each, and whether it is written to", s.systems)
+	route(s, http.MethodPost, "/systems/{id}/pause", actPause, "write nothing to a system for a time", s.pause)
+	route(s, http.MethodPost, "/systems/{id}/resume", actPause, "end a pause", s.resume)
+	route(s, http.MethodPost, "/dispatch", actDispatch, "turn dispatch on or off, for one system or for all", s.dispatch)
+	route(s, http.MethodGet, "/alerts", actRead, "list what a person has to see to", s.alerts)
 	route(s, http.MethodGet, "/deadletters", actDeadletters, "list records that were not applied", s.deadletters)
 	route(s, http.MethodGet, "/deadletters/{id}", actDeadletters, "show a record that was not applied", s.showDeadletter)
 	route(s, http.MethodPost, "/deadletters/{id}/fix", actFix, "put a corrected event in the place of a record", s.fix)
 	route(s, http.MethodPost, "/deadletters/{id}/redrive", actRedrive, "apply a record again, with those behind it", s.redrive)
+	route(s, http.MethodPost, "/deadletters/{id}/drop", actDrop, "drop a record for good, by the signatures of two persons", s.drop)
 	route(s, http.MethodGet, "/users", actReadUsers, "list users", s.users)
 	route(s, http.MethodPost, "/users", actUsers, "add a user", s.addUser)
 	route(s, http.MethodPost, "/users/{name}/disable", actUsers, "let a user sign and log in no more", s.disableUser)

@@ -44,7 +44,7 @@ type Answer struct {
 	Answered int64         `json:"answered" doc:"highest barrier that it has answered with all that it had on disk; 0 = none"`
 	HeadAt   time.Time     `json:"stated_at,omitzero" doc:"when it last stated how much it has on disk"`
 	Accepted bool          `json:"accepted,omitempty" doc:"persons have signed for its answer"`
-	Missing  bool          `json:"missing" doc:"the lot's release waits for it"`
+	Missing  bool          `json:"missing" doc:"it was asked for the lot's release and has not answered"`
 }
 
 // Accepted is what persons have signed for.
@@ -94,7 +94,7 @@ func (c *Coverage) ofLot(f *quality.Facts, zone string) {
 	}
 	for i := range f.Answers {
 		a := answerView(&f.Answers[i])
-		a.Missing = f.Lot.Release.State == quality.Asking && (!f.Asked() || !f.Answers[i].Has(f.Ask.Barrier))
+		a.Missing = f.Lot.Release.State == quality.Asking && f.Asked() && !f.Answers[i].Has(f.Ask.Barrier)
 		c.Answers = append(c.Answers, a)
 	}
 	for i := range f.Acceptances {

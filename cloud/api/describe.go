@@ -148,6 +148,8 @@ func kindWord(k quality.Kind) string {
 		return "lot usage"
 	case quality.StockTransfer:
 		return "stock transfer"
+	case quality.InspectionSubmit:
+		return "inspection record"
 	case quality.NonconformanceEnsure:
 		return "nonconformance record"
 	case quality.NonconformanceAdvance:

@@ -103,7 +103,7 @@ func (s *server) acceptEvidence(ctx context.Context, in *evidenceInput) (*eviden
 	if err != nil {
 		return nil, err
 	}
-	users, err := s.signers(ctx, plant, r.Signers)
+	users, err := s.signers(ctx, plant, r.Signers, s.cfg.signersOf(plant))
 	if err != nil {
 		return nil, err
 	}
@@ -201,8 +201,8 @@ func waitsFor(f *quality.Facts, r *EvidenceRequest) error {
 	return nil
 }
 
-// signers returns the users who sign, each known by name and password right now, as different persons.
-func (s *server) signers(ctx context.Context, plant event.PlantID, list []Signer) ([]*store.UserRow, error) {
+// signers returns the users who sign, each known by name and password right now, as different persons, so many at least.
+func (s *server) signers(ctx context.Context, plant event.PlantID, list []Signer, need int) ([]*store.UserRow, error) {
 	var users []*store.UserRow
 	for _, signer := range list {
 		u, err := s.verify(ctx, signer.User, signer.Password)
@@ -217,7 +217,7 @@ func (s *server) signers(ctx context.Context, plant event.PlantID, list []Signer
 		}
 		users = append(users, u)
 	}
-	if need := s.cfg.signersOf(plant); len(users) < need {
+	if len(users) < need {
 		return nil, problem.New(problem.RuleRefused, "it takes the signatures of %d persons, these are %d", need, len(users))
 	}
 	return users, nil
@@ -232,7 +232,7 @@ func (s *server) maySign(ctx context.Context, u *store.UserRow, plant event.Plan
 	case !slices.Contains(u.Roles, RoleQuality):
 		why = "it takes the role " + RoleQuality + " to sign"
 	case len(u.Plants) > 0 && !slices.Contains(u.Plants, plant):
-		why = "the lot belongs to a plant that the user may not see"
+		why = "it is about a plant that the user may not see"
 	case u.Given:
 		why = "an administrator gave the password, which has to be changed first"
 	default:

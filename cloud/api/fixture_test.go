@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/api"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/store/storetest"
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -49,6 +50,7 @@ type fixture struct {
 	now    time.Time
 	log    *bytes.Buffer
 	epoch  event.Epoch
+	prev   event.Prev
 	seq    map[event.PlantID]uint64
 }
 
@@ -57,19 +59,17 @@ func tokenOf(name string) string {
 	return "hf_" + (name + "-" + canary + strings.Repeat("x", 43))[:43]
 }
 
-func newFixture(t *testing.T) *fixture {
+// newFixture starts an API; change its configuration by the functions.
+func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Open(t)
+	f := &fixture{t: t, store: s, now: start(), log: &bytes.Buffer{}, epoch: epoch, prev: event.NoPrev, seq: map[event.PlantID]uint64{}}
+	clock := func() time.Time { return f.now }
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
+		if t.Failed() {
+			t.Log(f.log.String())
 		}
 	})
-	f := &fixture{t: t, store: s, now: start(), log: &bytes.Buffer{}, epoch: epoch, seq: map[event.PlantID]uint64{}}
-	clock := func() time.Time { return f.now }
 	log := zerolog.New(zerolog.SyncWriter(f.log))
 	f.engine = workflow.New(s, workflow.Config{
 		Plants: map[event.PlantID]quality.Plant{
@@ -86,13 +86,20 @@ func newFixture(t *testing.T) *fixture {
 		add(role, nil, role)
 	}
 	add("alice-p1", []event.PlantID{"p1"}, "quality")
+	add("alice-p2", []event.PlantID{"p2"}, "quality")
 	mux := http.NewServeMux()
-	api.Register(mux, api.Config{
+	cfg := api.Config{
 		Callers: callers, Zones: map[event.PlantID]string{"p1": "Europe/Berlin", "p2": "America/Chicago"},
 		ERP: func(event.PlantID) string { return "s4" }, LedgerKey: strings.Repeat("A", 43) + "=",
 		AnchorFile: filepath.Join(t.TempDir(), "anchors.jsonl"), Now: clock,
-		Hashing: api.Hashing{Memory: 64, Time: 1, Threads: 1}, OneSigner: func(p event.PlantID) bool { return p == "p2" },
-	}, s, f.engine, log)
+		Hashing: api.Hashing{Memory: 64, Time: 1, Threads: 1}, AnswerWithin: 50 * time.Millisecond,
+		Systems:   map[string]func() bool{"s4": func() bool { return true }, "qms1": func() bool { return false }},
+		OneSigner: func(p event.PlantID) bool { return p == "p2" },
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	api.Register(mux, cfg, s, f.engine, log)
 	f.server = httptest.NewServer(mux)
 	t.Cleanup(f.server.Close)
 	return f
@@ -108,7 +115,7 @@ func (f *fixture) apply(id string, plant event.PlantID, data event.Data) workflo
 	e := &event.Event{
 		ID: event.NaturalID(string(plant), "press-4", []string{id}, data.Type(), 0), Source: "/" + string(plant) + "/press-4",
 		Time: f.now, Recorded: f.now.Add(6 * time.Millisecond), Plant: plant, Data: data,
-		Origin: event.Origin{Agent: "a1", Epoch: f.epoch, Prev: event.NoPrev, Lane: spec.Lane, Seq: f.seq[plant]},
+		Origin: event.Origin{Agent: "a1", Epoch: f.epoch, Prev: f.prev, Lane: spec.Lane, Seq: f.seq[plant]},
 	}
 	if err := e.Seal("a1"); err != nil {
 		f.t.Fatal(err)
@@ -213,7 +220,7 @@ func (f *fixture) seed() {
 // answer has a plant's agent answer the newest barrier.
 func (f *fixture) answer(plant event.PlantID) {
 	f.t.Helper()
-	h := event.Head{Plant: plant, Agent: "a1", Epoch: f.epoch, Prev: event.NoPrev, Time: f.now, Epochs: []event.HeadEpoch{{Epoch: f.epoch, Quality: f.seq[plant]}}}
+	h := event.Head{Plant: plant, Agent: "a1", Epoch: f.epoch, Prev: f.prev, Time: f.now, Epochs: []event.HeadEpoch{{Epoch: f.epoch, Quality: f.seq[plant]}}}
 	if err := f.store.View(f.t.Context(), func(tx *store.Tx) error {
 		barrier, err := tx.Barrier()
 		h.Barrier = uint64(barrier)

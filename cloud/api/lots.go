@@ -172,7 +172,7 @@ func (s *server) wholeLot(tx *store.Tx, f *quality.Facts, l *Lot) error {
 	lot := &f.Lot
 	*l = Lot{
 		LotLine: s.lotLine(f), Origin: lot.Origin, Supplier: lot.Supplier, Sublot: lot.Sublot, Equipment: lot.Equipment, MadeAt: lot.MadeAt,
-		InspectionRequired: lot.InspectionRequired, ERP: s.erpOf(lot), OpenHolds: []Hold{}, LiftedHolds: []Hold{},
+		InspectionRequired: lot.InspectionRequired, ERP: s.erpOf(lot), Takeback: takebackView(lot.Takeback), OpenHolds: []Hold{}, LiftedHolds: []Hold{},
 		Nonconformances: []Nonconformance{}, Effects: []Effect{}, Deadletters: []DeadletterLine{},
 	}
 	if lot.Q.Unit != "" {

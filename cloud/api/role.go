@@ -32,6 +32,10 @@ const (
 	actLedger      action = "read the ledger"
 	actEpoch       action = "decide about an agent's epoch"
 	actAccept      action = "hand in signatures"
+	actDrop        action = "drop a dead letter"
+	actRetire      action = "retire an agent"
+	actPause       action = "pause a system"
+	actDispatch    action = "turn dispatch on or off"
 	actReadUsers   action = "read users"
 	actUsers       action = "change users"
 	actOwnPassword action = "change a password"
@@ -41,14 +45,14 @@ const (
 // operators lift them and nobody else's. An administrator changes no quality state, but says which gateway is the right one.
 var rights = map[string][]action{
 	RoleViewer:   {actRead, actOwnPassword},
-	RoleOperator: {actRead, actHold, actLift, actDeadletters, actRedrive, actOwnPassword},
-	RoleQuality:  {actRead, actHold, actLift, actScope, actDeadletters, actFix, actRedrive, actLedger, actEpoch, actAccept, actOwnPassword},
+	RoleOperator: {actRead, actHold, actLift, actDeadletters, actRedrive, actPause, actOwnPassword},
+	RoleQuality:  {actRead, actHold, actLift, actScope, actDeadletters, actFix, actRedrive, actLedger, actEpoch, actAccept, actDrop, actRetire, actOwnPassword},
 	RoleAuditor:  {actRead, actDeadletters, actLedger, actReadUsers, actOwnPassword},
-	RoleAdmin:    {actRead, actDeadletters, actLedger, actEpoch, actReadUsers, actUsers, actOwnPassword},
+	RoleAdmin:    {actRead, actDeadletters, actLedger, actEpoch, actRetire, actPause, actDispatch, actReadUsers, actUsers, actOwnPassword},
 }
 
-// roleNames lists the roles in the order in which people read them.
-func roleNames() []string {
+// RoleNames lists the roles in the order in which people read them.
+func RoleNames() []string {
 	return []string{RoleViewer, RoleOperator, RoleQuality, RoleAuditor, RoleAdmin}
 }
 
@@ -57,7 +61,7 @@ func CheckRole(role string) error {
 	if _, ok := rights[role]; ok {
 		return nil
 	}
-	return fmt.Errorf("role %q does not exist: want one of %s", role, strings.Join(roleNames(), ", "))
+	return fmt.Errorf("role %q does not exist: want one of %s", role, strings.Join(RoleNames(), ", "))
 }
 
 // may tells whether one of the roles allows the action.
@@ -68,7 +72,7 @@ func may(roles []string, a action) bool {
 // rolesFor names the roles that allow the action.
 func rolesFor(a action) string {
 	var names []string
-	for _, role := range roleNames() {
+	for _, role := range RoleNames() {
 		if slices.Contains(rights[role], a) {
 			names = append(names, role)
 		}

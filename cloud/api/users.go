@@ -107,7 +107,7 @@ func (s *server) addUser(ctx context.Context, in *userInput) (*view[User], error
 		return nil, err
 	}
 	now := s.cfg.Now()
-	return s.changeUser(ctx, r.Name, "user.add", "", func(was *store.UserRow) (*store.UserRow, error) {
+	return s.changeUser(ctx, r.Name, "user.add", "", func(_ *store.Tx, was *store.UserRow) (*store.UserRow, error) {
 		if was != nil {
 			return nil, problem.New(problem.RuleRefused, "there is a user %s already", r.Name)
 		}
@@ -155,7 +155,7 @@ func (s *server) setDisabled(ctx context.Context, in *userActInput, act string, 
 	if err := needReason(in.Body.Reason); err != nil {
 		return nil, err
 	}
-	return s.changeUser(ctx, in.Name, act, in.Body.Reason, func(was *store.UserRow) (*store.UserRow, error) {
+	return s.changeUser(ctx, in.Name, act, in.Body.Reason, func(_ *store.Tx, was *store.UserRow) (*store.UserRow, error) {
 		if was == nil {
 			return nil, noUser(in.Name)
 		}
@@ -200,7 +200,7 @@ func (s *server) changePassword(ctx context.Context, in *passwordInput) (*view[U
 	if own {
 		reason = "by the user, with the old password"
 	}
-	return s.changeUser(ctx, in.Name, "user.passwd", reason, func(was *store.UserRow) (*store.UserRow, error) {
+	return s.changeUser(ctx, in.Name, "user.passwd", reason, func(_ *store.Tx, was *store.UserRow) (*store.UserRow, error) {
 		if was == nil {
 			return nil, noUser(in.Name)
 		}
@@ -214,14 +214,14 @@ func (s *server) changePassword(ctx context.Context, in *passwordInput) (*view[U
 }
 
 // changeUser stores what f makes of a user, with its entry in the ledger. F gets nil for one that does not exist.
-func (s *server) changeUser(ctx context.Context, name, act, reason string, f func(*store.UserRow) (*store.UserRow, error)) (*view[User], error) {
+func (s *server) changeUser(ctx context.Context, name, act, reason string, f func(*store.Tx, *store.UserRow) (*store.UserRow, error)) (*view[User], error) {
 	var out User
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		was, err := tx.User(name)
 		if err != nil {
 			return err
 		}
-		now, err := f(was)
+		now, err := f(tx, was)
 		if err != nil {
 			return err
 		}

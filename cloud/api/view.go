@@ -59,6 +59,7 @@ type Lot struct {
 	InspectionRequired bool              `json:"inspection_required"`
 	ERP                string            `json:"erp,omitempty" doc:"the system that enforces its usage"`
 	Words              []string          `json:"words" doc:"the whole in words, times in UTC"`
+	Takeback           *Takeback         `json:"takeback,omitempty" doc:"absent = no release of it was taken back"`
 	OpenHolds          []Hold            `json:"open_holds"`
 	LiftedHolds        []Hold            `json:"lifted_holds"`
 	Nonconformances    []Nonconformance  `json:"nonconformances"`

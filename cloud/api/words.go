@@ -26,6 +26,9 @@ func (l *Lot) InWords(at func(time.Time) string) []string {
 	if shown := l.shown(at); shown != "" && !l.MayMove && !slices.Contains(l.Reasons, event.ReasonUsageNotVerified) {
 		words = append(words, shown+".") // a held lot that the ERP still shows as free is what a person must see first
 	}
+	if l.Takeback != nil {
+		words = append(words, l.Takeback.inWords(at))
+	}
 	for i := range l.Effects {
 		if text := l.Effects[i].inWords(at); text != "" {
 			words = append(words, text)
@@ -131,6 +134,7 @@ func (l *Lot) deadletterWords(state store.DeadletterState, text string) []string
 func (e *Effect) inWords(at func(time.Time) string) string {
 	what := map[quality.Kind]string{
 		quality.LotUsageSet: "The lot's usage", quality.StockTransfer: "A stock transfer",
+		quality.InspectionSubmit:     "The inspection's record",
 		quality.NonconformanceEnsure: "The nonconformance's record", quality.NonconformanceAdvance: "The nonconformance's state",
 		quality.UsageDecisionPost: "The usage decision", quality.TasksGate: "The gate of the lot's warehouse tasks",
 		quality.NoticeSend: "A notice to customer service",

@@ -83,10 +83,12 @@ type ObjectKind string
 const (
 	ObjectLot        ObjectKind = "lot"
 	ObjectRecord     ObjectKind = "record"     // a document or QMS record
+	ObjectInspection ObjectKind = "inspection" // an inspection's record
 	ObjectDecision   ObjectKind = "decision"   // a disposition in its system of record
 	ObjectAllocation ObjectKind = "allocation" // what a customer's order line counts on
 	ObjectTasks      ObjectKind = "tasks"      // a lot's warehouse tasks
 	ObjectNotice     ObjectKind = "notice"     // a message that was sent
+	ObjectMoves      ObjectKind = "moves"      // what left a lot's stock since a time
 )
 
 // ObjectOf returns the kind of object that an effect of a kind reads back, and whether it is found by the effect's
@@ -99,15 +101,20 @@ func ObjectOf(kind quality.Kind) (o ObjectKind, found bool) {
 		return ObjectTasks, false
 	case quality.NoticeSend:
 		return ObjectNotice, true
+	case quality.InspectionSubmit:
+		return ObjectInspection, true
 	}
 	return ObjectRecord, true
 }
 
-// Object names what to read: a lot and its tasks by the lot's key, all others by the system's own id.
+// Object names what to read: a lot, its tasks and what left it by the lot's key, all others by the system's own id.
 type Object struct {
 	Kind ObjectKind
 	Lot  event.LotKey
 	ID   string
+	// Since is for [ObjectMoves]: from when on. Where the system's clock can't be compared with ours, or it keeps days, what
+	// may have been later is shown as well.
+	Since time.Time
 }
 
 // View is an object as the system shows it.
@@ -122,6 +129,8 @@ type View struct {
 	// Also lists usages that what is there satisfies as well: a lot without stock, under a restriction, is blocked too.
 	Also  []event.UsageStatus
 	Stock []Stock
+	// Moved is what left a lot's stock, oldest first. What was cancelled is not among it.
+	Moved []event.Movement
 	// Inspections are the inspection lots that an ERP keeps for a lot and that its disposition concerns, without those
 	// that were cancelled.
 	Inspections []Inspection

@@ -27,6 +27,9 @@ type GuardConfig struct {
 // DefaultGuardWait is short, because a call that waits keeps a worker: longer waits are rows of the effect table.
 const DefaultGuardWait = time.Second
 
+// BreakerOpen is the code of a call that was not made, because the system did not answer the ones before it.
+const BreakerOpen = "breaker_open"
+
 // Guard is a [System] that stands before another one, with one token bucket and one breaker for its credential. Calls
 // for holds go first. While the system is down, throttles us or has refused our user, calls come back at once as
 // retry_later. It has no goroutine of its own.
@@ -194,7 +197,7 @@ func (g *Guard) admit(ctx context.Context, e *quality.Effect) (done func(error),
 	}
 	done, err := g.breaker.Allow()
 	if err != nil {
-		return nil, &Result{Outcome: event.RetryLater, Code: "breaker_open", Message: "the system does not answer", RetryAfter: g.patience(first(ctx, e))}
+		return nil, &Result{Outcome: event.RetryLater, Code: BreakerOpen, Message: "the system does not answer", RetryAfter: g.patience(first(ctx, e))}
 	}
 	return done, nil
 }

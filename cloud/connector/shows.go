@@ -12,7 +12,7 @@ func (v *View) Shows(e *quality.Effect) bool {
 	switch e.Kind {
 	case quality.LotUsageSet:
 		return v.Exists && v.Is(e.Usage)
-	case quality.StockTransfer, quality.NonconformanceEnsure, quality.NoticeSend:
+	case quality.StockTransfer, quality.InspectionSubmit, quality.NonconformanceEnsure, quality.NoticeSend:
 		return v.Exists && v.Fields[FieldReference] == string(e.Ref)
 	case quality.NonconformanceAdvance:
 		return v.Exists && e.Record != nil && reached(v.Reached, e.Record.State)

@@ -21,7 +21,9 @@ import (
 type attempt struct {
 	dispatcher *Dispatcher
 	row        *store.EffectRow
-	system     connector.System
+	target     *target
+	returned   int  // how often the target had begun to answer when the attempt began
+	asked      bool // the system may have been
 	protocol   *Protocol
 	doubt      store.Doubt // of a document that is known by its reference
 	// stands tells whether what was decided last is still wanted, from what is known of the lot by then. Nil = the effect
@@ -29,25 +31,33 @@ type attempt struct {
 	stands  func(*quality.Facts) bool
 	own     event.UsageStatus // what our rules alone ask for, as of the last decision
 	foreign event.UsageStatus // what someone else restricted the lot to; empty = nothing
+
+	movedSince  time.Time // since when the system is asked for what moved of the lot; zero = no release of it was taken back
+	movesUnread bool      // it could not say
 }
 
 // run takes the effect through the write protocol and records its end. An error says that it waits.
 func (a *attempt) run(ctx context.Context) error {
-	if !slices.Contains(a.system.Kinds(), a.row.Kind) {
+	if !slices.Contains(a.target.system.Kinds(), a.row.Kind) {
 		return a.settle(ctx, a.missing())
 	}
 	if a.row.Priority == 0 {
 		ctx = connector.First(ctx)
 	}
-	p := &Protocol{System: a.system, Effect: a.effect(), Mark: a.mark, Wrote: a.row.Wrote, Decide: a.decision()}
+	p := &Protocol{System: a.target.system, Effect: a.effect(), Mark: a.mark, Wrote: a.row.Wrote, Decide: a.decision()}
 	a.protocol = p
-	if end, err := a.early(ctx); end != nil || err != nil {
+	end, err := a.remember(ctx)
+	if end == nil && err == nil {
+		end, err = a.early(ctx)
+	}
+	if end != nil || err != nil {
 		if err == nil {
 			err = a.settle(ctx, a.settlement(p, end))
 		}
 		return err
 	}
-	end, err := p.Run(ctx)
+	a.asked = true
+	ending, err := p.Run(ctx)
 	a.row.Wrote = p.Wrote
 	if err := a.undone(ctx); err != nil {
 		return err
@@ -55,15 +65,24 @@ func (a *attempt) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.settle(ctx, a.settlement(p, &end))
+	s := a.settlement(p, &ending)
+	a.listMoves(ctx, &s, &ending)
+	if err := a.settle(ctx, s); err != nil {
+		return err
+	}
+	a.askMoves(ctx)
+	return nil
 }
 
 // missing says how an effect ends that does not exist in its system: a person has to do it there. An ERP without usage
-// decisions keeps no inspection lots that would need one.
+// decisions keeps no inspection lots that would need one, and a QMS without inspections owes none.
 func (a *attempt) missing() workflow.Settlement {
 	s := workflow.Settlement{Outcome: event.Rejected, Wanted: string(a.row.Kind), Message: "system " + a.row.System + " has no such effect; a person has to do it there"}
-	if a.row.Kind == quality.UsageDecisionPost {
+	switch a.row.Kind {
+	case quality.UsageDecisionPost:
 		s.Outcome, s.Code, s.Message = event.AlreadyApplied, noInspectionLot, "system "+a.row.System+" has no usage decisions"
+	case quality.InspectionSubmit:
+		s.Outcome, s.Code, s.Message = event.AlreadyApplied, notKept, "system "+a.row.System+" keeps no inspections"
 	}
 	return s
 }
@@ -138,6 +157,9 @@ func (a *attempt) mark(ctx context.Context) error {
 	}
 	now, ours := cfg.Now(), false
 	err := a.dispatcher.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if err := a.allowed(tx, now); err != nil {
+			return err
+		}
 		if err := a.still(tx); err != nil {
 			return err
 		}
@@ -211,6 +233,9 @@ func (a *attempt) settlement(p *Protocol, end *Ending) workflow.Settlement {
 	return s
 }
 
+// notKept is the code of a record that its system keeps no place for.
+const notKept = "not_kept"
+
 // noInspectionLot is the code of a usage decision that was not needed.
 const noInspectionLot = "no_inspection_lot"
 
@@ -281,7 +306,7 @@ func (a *attempt) known(ctx context.Context, s *workflow.Settlement) (known bool
 			return err
 		}
 		last, verified := lot.UsageIn(a.row.System)
-		if known = verified && last.Usage == s.Usage && last.Raw == s.UsageRaw && last.Foreign == s.Foreign; !known {
+		if known = verified && last.Usage == s.Usage && last.Raw == s.UsageRaw && last.Foreign == s.Foreign && told(lot, a.row.System, s); !known {
 			return nil
 		}
 		ours, err := tx.SettleEffect(a.row, store.EffectSettled, s.Outcome, s.Code, s.Message, "", a.dispatcher.cfg.Now())

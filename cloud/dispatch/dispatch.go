@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -37,7 +38,7 @@ import (
 // Config of the dispatcher.
 type Config struct {
 	Owner   string // names this process in leases
-	Workers int    // effects out at once; 0 = 16
+	Workers int    // effects out at once at each system; 0 = 16
 	// Lease is how long a claimed effect is ours, counted anew before each write. It must outlast what lies between two
 	// writes: at most three calls of 10 s.
 	Lease time.Duration
@@ -86,23 +87,24 @@ type Dispatcher struct {
 	cfg     Config
 	store   *store.Store
 	engine  *workflow.Engine
-	systems map[string]connector.System
+	targets []*target // by id
 	log     zerolog.Logger
 	metrics *metrics
 
 	claims int64     // made so far; touched by Run alone, as is looked
 	looked time.Time // when stale effects were looked for
 
-	wake chan struct{} // a worker became free
-	mu   sync.Mutex    // guards busy
-	busy int
+	wake chan struct{} // a worker became free, or effects became due
 }
 
 // New returns a dispatcher for the systems by their configured ids; reg may be nil.
 func New(cfg Config, s *store.Store, engine *workflow.Engine, systems map[string]connector.System, log zerolog.Logger, reg prometheus.Registerer) *Dispatcher {
-	d := &Dispatcher{cfg: cfg, store: s, engine: engine, systems: systems, log: log, wake: make(chan struct{}, 1)}
+	d := &Dispatcher{cfg: cfg, store: s, engine: engine, log: log, wake: make(chan struct{}, 1)}
 	if d.cfg.Workers == 0 {
 		d.cfg.Workers = DefaultConfig.Workers
+	}
+	for _, id := range slices.Sorted(maps.Keys(systems)) {
+		d.targets = append(d.targets, &target{id: id, system: systems[id]})
 	}
 	d.metrics = newMetrics(reg, d)
 	return d
@@ -119,12 +121,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			quiet.Failed(err, "dispatcher waits for the database")
 			sleep = time.Second
 		}
-		for i := range rows {
-			d.occupy(1)
+		for _, c := range rows {
+			c.target.occupy(1)
 			running.Go(func() {
-				defer d.occupy(-1)
+				defer d.look()
+				defer c.target.occupy(-1)
 				// An attempt that has begun is ended and recorded: stopping in between would leave an unknown write.
-				d.attempt(context.WithoutCancel(ctx), &rows[i])
+				d.attempt(context.WithoutCancel(ctx), c)
 			})
 		}
 		if len(rows) > 0 {
@@ -142,76 +145,95 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
-func (d *Dispatcher) occupy(n int) {
-	d.mu.Lock()
-	d.busy += n
-	d.mu.Unlock()
-	if n < 0 {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
+// look has Run look for due effects once more.
+func (d *Dispatcher) look() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
 	}
 }
 
-func (d *Dispatcher) free() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.cfg.Workers - d.busy
+// claimed is an effect that is ours, and where it goes.
+type claimed struct {
+	target *target
+	row    store.EffectRow
 }
 
-// claim takes due effects for the free workers, or says how long there is nothing to do.
-func (d *Dispatcher) claim(ctx context.Context) (rows []store.EffectRow, sleep time.Duration, err error) {
-	free, now := d.free(), d.cfg.Now()
-	if free <= 0 {
-		return nil, longestSleep, nil
-	}
+// claim takes due effects for the free workers of each system, or says how long there is nothing to do.
+func (d *Dispatcher) claim(ctx context.Context) (taken []claimed, sleep time.Duration, err error) {
+	now := d.cfg.Now()
 	if now.Sub(d.looked).Abs() >= staleEvery {
 		if err := d.revive(ctx, now); err != nil {
 			return nil, 0, err
 		}
 		d.looked = now
 	}
-	var next time.Time
-	var waits bool
-	// Looking costs no writer; most looks find nothing.
-	if err := d.store.View(ctx, func(tx *store.Tx) (err error) {
-		next, waits, err = tx.NextEffect()
-		return err
-	}); err != nil {
-		return nil, 0, err
+	due, sleep, err := d.due(ctx, now)
+	if err != nil || len(due) == 0 {
+		return nil, sleep, err
 	}
-	if !waits || next.After(now) {
-		if !waits {
-			return nil, longestSleep, nil
-		}
-		return nil, min(longestSleep, next.Sub(now)), nil
-	}
-	systems := make([]string, 0, len(d.systems))
-	for id := range d.systems {
-		systems = append(systems, id)
-	}
-	slices.Sort(systems)
 	// Each claim has a name of its own: an attempt that outlived its lease must not pass for the one that came after it in
 	// the same process.
 	d.claims++
 	owner := d.cfg.Owner + "/" + strconv.FormatInt(d.claims, 10)
-	err = d.store.Update(ctx, func(tx *store.Tx) (err error) {
-		rows, err = tx.ClaimEffects(owner, systems, free, now, d.cfg.Lease)
-		return err
+	err = d.store.Update(ctx, func(tx *store.Tx) error {
+		for _, t := range due {
+			rows, err := tx.ClaimEffects(owner, []string{t.id}, t.free(d.cfg.Workers), now, d.cfg.Lease)
+			if err != nil {
+				return err
+			}
+			for i := range rows {
+				taken = append(taken, claimed{target: t, row: rows[i]})
+			}
+		}
+		return nil
 	})
-	return rows, longestSleep, err
+	if err != nil {
+		return nil, 0, err
+	}
+	return taken, sleep, nil
+}
+
+// due returns the systems that have a worker free and an effect due, and how long it is until the next one will be. It
+// needs no writer; most looks find nothing.
+func (d *Dispatcher) due(ctx context.Context, now time.Time) (due []*target, sleep time.Duration, err error) {
+	sleep = longestSleep
+	err = d.store.View(ctx, func(tx *store.Tx) error {
+		offs, err := tx.DispatchOffs()
+		if err != nil {
+			return err
+		}
+		for _, t := range d.targets {
+			if t.free(d.cfg.Workers) <= 0 {
+				continue // the worker that becomes free wakes us
+			}
+			if off(offs, t.id, now) {
+				continue // who turns it on wakes us
+			}
+			some, next, err := tx.NextEffect(t.id, now)
+			if err != nil {
+				return err
+			}
+			if some {
+				due = append(due, t)
+			}
+			if !next.IsZero() {
+				sleep = min(sleep, next.Sub(now))
+			}
+		}
+		return nil
+	})
+	return due, sleep, err
 }
 
 // revive makes effects due of lots that someone else keeps restricted, in systems without a feed of changes.
 func (d *Dispatcher) revive(ctx context.Context, now time.Time) error {
 	var mute []string
-	for id, system := range d.systems {
-		if !system.Caps().Feed {
-			mute = append(mute, id)
+	for _, t := range d.targets {
+		if !t.system.Caps().Feed {
+			mute = append(mute, t.id)
 		}
 	}
-	slices.Sort(mute)
 	var stale []string
 	if err := d.store.View(ctx, func(tx *store.Tx) (err error) {
 		stale, err = tx.StaleUsage(mute, now.Add(-lookAgain))
@@ -230,9 +252,13 @@ func (d *Dispatcher) revive(ctx context.Context, now time.Time) error {
 }
 
 // attempt carries out one claimed effect and records what came of it.
-func (d *Dispatcher) attempt(ctx context.Context, row *store.EffectRow) {
-	a := &attempt{dispatcher: d, row: row, system: d.systems[row.System]}
+func (d *Dispatcher) attempt(ctx context.Context, c claimed) {
+	row := &c.row
+	a := &attempt{dispatcher: d, row: row, target: c.target, returned: c.target.returned()}
 	err := a.run(ctx)
+	if a.asked && proven(err) {
+		d.answered(ctx, c.target)
+	}
 	if err == nil {
 		return
 	}
@@ -242,7 +268,7 @@ func (d *Dispatcher) attempt(ctx context.Context, row *store.EffectRow) {
 	}
 	var r connector.Result
 	if !errors.As(err, &r) {
-		r = connector.Result{Outcome: event.RetryLater, Code: string(problem.CodeOf(err)), Message: err.Error()}
+		r = connector.Result{Outcome: event.RetryLater, Code: string(problem.CodeOf(err)), Message: err.Error(), Waits: true}
 	}
 	if errors.Is(err, errNeverFound) {
 		err = a.settle(ctx, workflow.Settlement{
@@ -254,16 +280,46 @@ func (d *Dispatcher) attempt(ctx context.Context, row *store.EffectRow) {
 		}
 		r.Message = err.Error()
 	}
-	d.later(ctx, row, r)
+	d.later(ctx, a, r)
+}
+
+// proven tells whether the end of an attempt proves that its system answers.
+func proven(err error) bool {
+	var r connector.Result
+	return err == nil || errors.As(err, &r) && (r.Waits || r.Outcome == event.Conflict || r.Outcome == event.Rejected)
+}
+
+// silent tells whether a result says that its system does not answer, whatever it is asked.
+func silent(r *connector.Result) bool {
+	return r.Outcome == event.Unknown || r.Code == connector.BreakerOpen || r.Refused || r.Outcome == event.RetryLater && r.RetryAfter == 0 && !r.Waits
+}
+
+// answered wakes what waits for a system when that begins to answer. Its workers and its rate spread them, those that
+// restrict first.
+func (d *Dispatcher) answered(ctx context.Context, t *target) {
+	if !t.answered() {
+		return
+	}
+	if err := d.store.Update(ctx, func(tx *store.Tx) error { return tx.WakeEffects(t.id, d.cfg.Now()) }); err != nil {
+		d.log.Error().Err(err).Str(telemetry.KeySystem, t.id).Msg("effects of a system that answers again wait for their time")
+	}
+	d.look()
 }
 
 // later gives an effect back until it may be tried again.
-func (d *Dispatcher) later(ctx context.Context, row *store.EffectRow, r connector.Result) {
+func (d *Dispatcher) later(ctx context.Context, a *attempt, r connector.Result) {
+	row := a.row
 	d.metrics.outcome(row.System, r.Outcome)
 	wait := d.backoff(row, r)
+	if a.asked && silent(&r) {
+		wait = a.target.absent(wait, r.Code == connector.BreakerOpen || r.Refused, d.cfg.Now())
+	}
 	d.log.Info().Str(telemetry.KeyEffect, row.ID).Str("outcome", string(r.Outcome)).Str("code", r.Code).Str(telemetry.KeyError, r.Message).
 		Str(telemetry.KeyBackoff, wait.String()).Int64(telemetry.KeyAttempt, row.Tries+1).Msg("effect waits")
 	if err := d.store.Update(ctx, func(tx *store.Tx) error {
+		if r.Outcome == event.RetryLater && a.target.returned() != a.returned {
+			wait = min(wait, firstBackoff) // what waited was woken while this one was out
+		}
 		return tx.DeferEffect(row, d.cfg.Now().Add(wait), r.Outcome, r.Code, r.Message)
 	}); err != nil {
 		// The lease ends by itself; the effect is then looked up first.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/connector"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/store/storetest"
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
@@ -46,15 +46,7 @@ func newDeskBench(t *testing.T) *bench {
 
 func newBenchAt(t *testing.T, plant quality.Plant) *bench {
 	t.Helper()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "holdfast.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.Open(t)
 	b := &bench{t: t, system: newSystem(), desk: &desk{gate: quality.GateHeld}, clock: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return b.clock }
 	engine := workflow.New(s, workflow.Config{
@@ -162,6 +154,18 @@ func (b *bench) grant() {
 	}
 }
 
+// target returns a system as the dispatcher sees it.
+func (b *bench) target(id string) *target {
+	b.t.Helper()
+	for _, t := range b.targets {
+		if t.id == id {
+			return t
+		}
+	}
+	b.t.Fatalf("there is no system %s", id)
+	return nil
+}
+
 // work carries out what is due now, and returns how many attempts that took.
 func (b *bench) work() (n int) {
 	b.t.Helper()
@@ -173,8 +177,8 @@ func (b *bench) work() (n int) {
 		if len(rows) == 0 {
 			return n
 		}
-		for i := range rows {
-			b.attempt(b.t.Context(), &rows[i])
+		for _, c := range rows {
+			b.attempt(b.t.Context(), c)
 			n++
 		}
 	}
@@ -321,7 +325,7 @@ func TestDispatcher_Usage(t *testing.T) {
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("claimed %v, %v", rows, err)
 		}
-		dead := &attempt{dispatcher: b.Dispatcher, row: &rows[0], system: b.system}
+		dead := &attempt{dispatcher: b.Dispatcher, row: &rows[0].row, target: rows[0].target}
 		if err := dead.mark(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -346,11 +350,11 @@ func TestDispatcher_Usage(t *testing.T) {
 		if err != nil || len(next) != 1 {
 			t.Fatalf("claimed %v, %v", next, err)
 		}
-		b.attempt(t.Context(), &late[0])
+		b.attempt(t.Context(), late[0])
 		if b.system.count("write") != 0 {
 			t.Fatal("the late attempt wrote")
 		}
-		b.attempt(t.Context(), &next[0])
+		b.attempt(t.Context(), next[0])
 		b.want(store.EffectSettled, event.Applied, event.Blocked)
 	})
 	t.Run("a rejected write is an exception with the vendor's words", func(t *testing.T) {

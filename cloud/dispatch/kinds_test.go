@@ -483,7 +483,7 @@ func (plain) Kinds() []quality.Kind { return nil }
 
 func TestDispatcher_MissingKind(t *testing.T) {
 	b := newDeskBench(t)
-	b.systems["s4"], b.systems["mail"] = plain{b.system}, plain{b.system}
+	b.target("s4").system, b.target("mail").system = plain{b.system}, plain{b.system}
 	b.decide("disposition:qms1:1", event.DecisionReject, "")
 	b.notify()
 	b.work()

@@ -15,6 +15,7 @@ import (
 //	holdfast_cloud_effects_total{system,outcome}       attempts by how they ended
 //	holdfast_cloud_effects_waiting{system}             effects that are due or leased
 //	holdfast_cloud_effect_oldest_age_seconds{system}   age of the oldest of them
+//	holdfast_cloud_dispatch_on{system}                 1 while effects on it are carried out, 0 while dispatch is off
 type metrics struct {
 	outcomes *prometheus.CounterVec
 }
@@ -25,10 +26,10 @@ func newMetrics(reg prometheus.Registerer, d *Dispatcher) *metrics {
 	}, []string{"system", "outcome"})}
 	if reg != nil {
 		w := &waiting{store: d.store, now: d.cfg.Now}
-		for id := range d.systems {
-			w.systems = append(w.systems, id)
+		for _, t := range d.targets {
+			w.systems = append(w.systems, t.id)
 		}
-		reg.MustRegister(m.outcomes, w)
+		reg.MustRegister(m.outcomes, w, switches{d})
 	}
 	return m
 }

@@ -145,7 +145,7 @@ func TestDispatcher_ForeignRestrictionTakenBack(t *testing.T) {
 	})
 	t.Run("is left to the feed where there is one", func(t *testing.T) {
 		b := restricted(t)
-		b.systems["s4"] = feeding{b.system}
+		b.target("s4").system = feeding{b.system}
 		reads := b.system.count("read")
 		b.wait(2*lookAgain, staleEvery)
 		if got := b.system.count("read"); got != reads {

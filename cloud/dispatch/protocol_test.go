@@ -25,6 +25,9 @@ type system struct {
 	inspections []connector.Inspection
 	records     []string // references, by id
 	hidden      bool     // records are not found, though they are there
+	sent        []quality.InspectionRecord
+	moved       []event.Movement
+	moves       error // what asking for moves ends with; nil = moved
 
 	calls   []string
 	kinds   []quality.Kind                                             // of the writes
@@ -40,7 +43,9 @@ func newSystem() *system { return &system{usage: event.Unrestricted} }
 var errDown = connector.Result{Outcome: event.RetryLater, Code: "503"}
 
 func (s *system) Kinds() []quality.Kind {
-	return []quality.Kind{quality.LotUsageSet, quality.NonconformanceEnsure, quality.NonconformanceAdvance, quality.UsageDecisionPost}
+	return []quality.Kind{
+		quality.LotUsageSet, quality.NonconformanceEnsure, quality.NonconformanceAdvance, quality.UsageDecisionPost, quality.InspectionSubmit,
+	}
 }
 func (s *system) Caps() connector.Caps                               { return connector.Caps{Lock: connector.LockExact} }
 func (s *system) Check(context.Context) ([]connector.Finding, error) { return nil, nil }
@@ -87,10 +92,15 @@ func (s *system) Find(_ context.Context, e quality.Effect) (found []event.Ref, e
 
 func (s *system) Read(_ context.Context, o connector.Object) (connector.View, connector.Version, error) {
 	s.mu.Lock()
+	if o.Kind == connector.ObjectMoves {
+		defer s.mu.Unlock()
+		s.calls = append(s.calls, "moves")
+		return connector.View{Object: o, Exists: true, Moved: slices.Clone(s.moved)}, nil, s.moves
+	}
 	s.calls = append(s.calls, "read")
 	v := connector.View{Object: o, Exists: true, Usage: s.usage, UsageRaw: string(s.usage), Ref: event.Ref{ID: o.ID, ETag: strconv.Itoa(s.version)}}
 	v.Stock, v.Inspections = slices.Clone(s.stock), slices.Clone(s.inspections)
-	if o.Kind == connector.ObjectRecord {
+	if o.Kind == connector.ObjectRecord || o.Kind == connector.ObjectInspection {
 		id, _ := strconv.Atoi(o.ID)
 		v.Usage, v.UsageRaw = "", ""
 		v.Fields, v.Reached = map[string]string{connector.FieldReference: s.records[id]}, quality.NCOpened
@@ -123,7 +133,10 @@ func (s *system) Write(_ context.Context, e quality.Effect, v connector.Version)
 func (s *system) land(e quality.Effect, v connector.Version) connector.Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.Kind == quality.NonconformanceEnsure {
+	if e.Kind == quality.InspectionSubmit {
+		s.sent = append(s.sent, *e.Inspection)
+	}
+	if e.Kind == quality.NonconformanceEnsure || e.Kind == quality.InspectionSubmit {
 		s.records = append(s.records, string(e.Ref))
 		return connector.Result{Ref: event.Ref{ID: strconv.Itoa(len(s.records) - 1)}}
 	}

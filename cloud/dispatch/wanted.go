@@ -20,6 +20,8 @@ func (a *attempt) decision() func(context.Context, quality.Effect, *connector.Vi
 		return a.decideDisposition
 	case quality.TasksGate:
 		return a.decideGate
+	case quality.InspectionSubmit:
+		return a.decideInspection
 	case quality.NoticeSend:
 		return a.decideNotice
 	}
@@ -33,6 +35,7 @@ func (a *attempt) decideUsage(ctx context.Context, e quality.Effect, seen *conne
 	if err != nil {
 		return e, err
 	}
+	a.movedSince = facts.Lot.MovedSince()
 	now := quality.Seen{System: a.row.System, Usage: seen.Usage, Ours: a.protocol.Wrote}
 	if now.Plants, err = a.stockAt(ctx, &facts, seen); err != nil {
 		return e, err
@@ -88,7 +91,7 @@ func (a *attempt) decideGate(ctx context.Context, e quality.Effect, _ *connector
 		return e, err
 	}
 	gate := func(f *quality.Facts) quality.Gate { return quality.WantedGate(f, a.dispatcher.cfg.erpOf(f.Lot.Plant)) }
-	e.Gate = gate(&facts)
+	e.Gate, a.movedSince = gate(&facts), facts.Lot.MovedSince()
 	wanted := e.Gate
 	a.stands = func(f *quality.Facts) bool { return gate(f) == wanted }
 	return e, nil
@@ -154,6 +157,18 @@ func (a *attempt) decideRecord(ctx context.Context, e quality.Effect, _ *connect
 		}
 		return err
 	})
+	return e, err
+}
+
+// decideInspection reads what an inspection's record should hold.
+func (a *attempt) decideInspection(ctx context.Context, e quality.Effect, _ *connector.View) (quality.Effect, error) {
+	facts, err := a.dispatcher.facts(ctx, a.row.Lot)
+	if err != nil {
+		return e, err
+	}
+	if e.Inspection = facts.InspectionRecord(event.ObjectID(a.row.Object)); e.Inspection == nil {
+		err = fmt.Errorf("inspection %s of an effect is not known, or has no verdict", a.row.Object)
+	}
 	return e, err
 }
 

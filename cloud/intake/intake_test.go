@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/store/storetest"
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/kafka"
@@ -48,15 +49,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "holdfast.db")
-	s, err := store.Open(t.Context(), "sqlite:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.OpenAt(t, path)
 	k, err := broker.StartKafka(broker.KafkaConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -59,6 +59,8 @@ type Sealer struct {
 	log   zerolog.Logger
 	key   ed25519.PrivateKey
 	last  time.Time
+
+	headless *telemetry.Quiet // about the head file
 }
 
 // New reads or makes the key. Owner names this process in the lease.
@@ -67,7 +69,7 @@ func New(cfg Config, owner string, s *store.Store, now func() time.Time, log zer
 	if err != nil {
 		return nil, err
 	}
-	l := &Sealer{cfg: cfg, owner: owner, store: s, now: now, log: log, key: key}
+	l := &Sealer{cfg: cfg, owner: owner, store: s, now: now, log: log, key: key, headless: &telemetry.Quiet{Log: log, Now: now}}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "holdfast_cloud_ledger_unanchored_seconds", Help: "Age of the oldest entry that is in no checkpoint; 0 = all are.",
 	}, l.unanchored))
@@ -161,12 +163,13 @@ func (l *Sealer) seal(ctx context.Context) (n int, err error) {
 	}); err != nil || waiting == 0 {
 		return 0, err
 	}
+	var place int64
+	var head string
 	err = l.store.Update(ctx, func(tx *store.Tx) error {
 		if _, ours, err := tx.TakeLease(leaseName, l.owner, l.now(), leaseLength); err != nil || !ours {
 			return err
 		}
-		place, head, err := tx.ChainHead()
-		if err != nil {
+		if place, head, err = tx.ChainHead(); err != nil {
 			return err
 		}
 		rows, err := tx.Unsealed(page)
@@ -184,7 +187,16 @@ func (l *Sealer) seal(ctx context.Context) (n int, err error) {
 		n = len(rows)
 		return nil
 	})
-	return n, err
+	if err != nil || n == 0 {
+		return n, err
+	}
+	// It is only a help to see a restore sooner: entries are sealed and anchored without it.
+	if err := l.writeHead(place, head); err != nil {
+		l.headless.Failed(err, "newest place of the ledger is not kept outside of the database")
+	} else {
+		l.headless.Recovered("newest place of the ledger is kept outside of the database again")
+	}
+	return n, nil
 }
 
 // hashed is the form of an entry that its hash covers.
@@ -218,16 +230,28 @@ func EntryHash(place int64, prev string, e *store.Entry) string {
 
 // Anchor is one line of the anchor file: a signed statement that the chain had Count entries, the last with hash Head.
 type Anchor struct {
-	Count     int64  `json:"count"`
-	Head      string `json:"head"`
-	Root      string `json:"root"` // Merkle root of the hashes since the anchor before
+	Count int64  `json:"count"`
+	Head  string `json:"head"`
+	Root  string `json:"root"` // Merkle root of the hashes since the anchor before
+	// Lost makes it a statement that the database was restored: the chain goes on behind Count, and the entries up to Lost
+	// that were anchored before are gone. 0 = nothing is.
+	Lost      int64  `json:"lost,omitempty"`
 	At        string `json:"at"`
 	KeyID     string `json:"key_id"`
 	Signature string `json:"signature"` // Ed25519 over Text, base64
 }
 
+// signed tells whether the signature is that of a key.
+func (a *Anchor) signed(key ed25519.PublicKey) bool {
+	signature, err := base64.StdEncoding.DecodeString(a.Signature)
+	return err == nil && ed25519.Verify(key, a.Text(), signature)
+}
+
 // Text is what the signature covers.
 func (a *Anchor) Text() []byte {
+	if a.Lost > 0 {
+		return fmt.Appendf(nil, "holdfast ledger restored\n%d\n%s\n%d\n%s\n", a.Count, a.Head, a.Lost, a.At)
+	}
 	return fmt.Appendf(nil, "holdfast ledger\n%d\n%s\n%s\n%s\n", a.Count, a.Head, a.Root, a.At)
 }
 

@@ -60,32 +60,49 @@ type Report struct {
 	Unanchored int64  `json:"unanchored"`           // entries behind that, which the database alone proves
 	TailSince  string `json:"tail_since,omitempty"` // time of the first of them
 	Unsealed   int64  `json:"unsealed"`             // entries without a place yet
+	// Restores tell where the database was restored, and which entries were lost with it. Each is signed.
+	Restores []Restore `json:"restores,omitempty"`
+}
+
+// Restore is a restore of the database: its chain went on behind From, and entries up to To are gone.
+type Restore struct {
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+	At   string `json:"at"`
 }
 
 // Verify reads an export, an entry a line in the order of the chain, and an anchor file, and checks every hash, every
 // place, every signature and that the anchors belong to this chain. The error names the first place that is wrong.
 func Verify(export, anchors io.Reader, key ed25519.PublicKey) (Report, error) {
-	list, err := readAnchors(anchors, key)
+	list, restores, err := readAnchors(anchors, key)
 	if err != nil {
 		return Report{}, err
 	}
-	v := &verifier{anchors: list}
+	v := &verifier{anchors: list, restores: restores}
+	for _, a := range restores {
+		v.report.Restores = append(v.report.Restores, Restore{From: a.Count, To: a.Lost, At: a.At})
+	}
 	if err := eachLine(export, v.line); err != nil {
 		return v.report, err
 	}
 	return v.finish()
 }
 
-func readAnchors(r io.Reader, key ed25519.PublicKey) ([]Anchor, error) {
-	var all []Anchor
-	err := eachLine(r, func(n int, b []byte) error {
+// readAnchors returns the anchors that this chain has to fit, and the statements of restores: those of what a restore took
+// away are no longer of it.
+func readAnchors(r io.Reader, key ed25519.PublicKey) (all, restores []Anchor, err error) {
+	err = eachLine(r, func(n int, b []byte) error {
 		var a Anchor
 		if err := json.Unmarshal(b, &a); err != nil {
 			return problem.New(problem.LedgerBroken, "anchor line %d: %w", n, err)
 		}
-		signature, err := base64.StdEncoding.DecodeString(a.Signature)
-		if err != nil || !ed25519.Verify(key, a.Text(), signature) {
+		if !a.signed(key) {
 			return problem.New(problem.LedgerBroken, "anchor line %d: signature does not belong to key %s", n, KeyID(key))
+		}
+		if a.Lost > 0 {
+			gone := func(x Anchor) bool { return x.Count > a.Count }
+			all, restores = slices.DeleteFunc(all, gone), append(slices.DeleteFunc(restores, gone), a)
+			return nil
 		}
 		if len(all) > 0 && a.Count < all[len(all)-1].Count {
 			return problem.New(problem.LedgerBroken, "anchor line %d: count %d is below the one before", n, a.Count)
@@ -93,16 +110,17 @@ func readAnchors(r io.Reader, key ed25519.PublicKey) ([]Anchor, error) {
 		all = append(all, a)
 		return nil
 	})
-	return all, err
+	return all, restores, err
 }
 
 type verifier struct {
-	report  Report
-	anchors []Anchor
-	next    int      // anchor to be met
-	since   []string // hashes behind the place from which the newest anchor's root counts
-	start   int      // where in since those behind that anchor begin
-	tail    string
+	report   Report
+	anchors  []Anchor
+	restores []Anchor
+	next     int      // anchor to be met
+	since    []string // hashes behind the place from which the newest anchor's root counts
+	start    int      // where in since those behind that anchor begin
+	tail     string
 }
 
 func (v *verifier) line(n int, b []byte) error {
@@ -130,6 +148,11 @@ func (v *verifier) line(n int, b []byte) error {
 	v.since = append(v.since, l.Hash)
 	if v.tail == "" {
 		v.tail = l.At
+	}
+	for i := range v.restores {
+		if a := &v.restores[i]; a.Count == l.Place && a.Head != l.Hash {
+			return problem.New(problem.LedgerBroken, "place %d is not what the restore of %s went on from", l.Place, a.At)
+		}
 	}
 	return v.meet(&l)
 }

@@ -6,15 +6,23 @@
 // former holder in Kafka, too. Readers use read-committed and keep the highest version. A row is removed after the
 // broker's answer; a crash in between sends it again under the same id.
 //
-// A plant's control records go out with the last of its lot status or after it, never before: while lot status waits, or
-// can't be sent, the plant's agents see their answers age and are asked nothing new.
+// A plant's control records go out with the last of its lot status or after it, never before: while lot status waits the
+// plant's agents see their answers age and are asked nothing new.
+//
+// What can't be sent keeps nothing else waiting: a topic that is missing or that we may not write holds up what is meant
+// for it, and the control records of its plant where it is that of the plant's lot status; a record that no broker would
+// take holds up itself. Both stay, are told by an alert, and go out when they can. A lot status that does not fit its
+// schema goes out as one that says no more than that the lot may not move.
+//
+// Metrics: holdfast_cloud_outbox_size_events, holdfast_cloud_outbox_blocked_topics, holdfast_cloud_outbox_unfit_records.
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +45,7 @@ type Config struct {
 	Now   func() time.Time
 	// Changed receives after commits that may have left something; nil = look once a second.
 	Changed <-chan struct{}
+	Alarm   Alarm // is told what can't be sent
 }
 
 const (
@@ -47,9 +56,6 @@ const (
 	sendLimit   = 10 * time.Second // well inside the lease
 )
 
-// errUnfit marks a row whose message would not fit its own schema.
-var errUnfit = errors.New("message does not fit its schema")
-
 // Publisher sends the outbox.
 type Publisher struct {
 	cfg    Config
@@ -58,7 +64,9 @@ type Publisher struct {
 	opts   []kgo.Opt
 	client *kgo.Client // nil = to be made: a fenced or failed producer is given up whole
 	fence  int64
-	unfit  telemetry.Quiet
+
+	trouble        *trouble // touched by Run alone
+	blocked, unfit prometheus.Gauge
 }
 
 // New returns a publisher on an open store.
@@ -67,14 +75,22 @@ func New(cfg Config, s *store.Store, log zerolog.Logger, reg *prometheus.Registr
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, store: s, log: log, unfit: telemetry.Quiet{Log: log, Now: cfg.Now}}
+	p := &Publisher{
+		cfg: cfg, store: s, log: log, trouble: newTrouble(cfg.Alarm, cfg.Now),
+		blocked: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_cloud_outbox_blocked_topics", Help: "Topics that can not be written; what is meant for them waits.",
+		}),
+		unfit: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_cloud_outbox_unfit_records", Help: "Records that do not fit their schema, or that no broker takes.",
+		}),
+	}
 	p.opts = append(opts,
 		kgo.TransactionalID("holdfast-outbox-"+s.ID()), kgo.TransactionTimeout(30*time.Second),
 		kgo.StopProducerOnDataLossDetected(), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(2*page), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "holdfast_cloud_outbox_size_events", Help: "Messages that wait to be sent to Kafka.",
-	}, p.size))
+	}, p.size), p.blocked, p.unfit)
 	return p, nil
 }
 
@@ -125,6 +141,7 @@ func (p *Publisher) drop() {
 		p.client.Close()
 		p.client = nil
 	}
+	clear(p.trouble.exists) // another client looks for itself
 }
 
 // batch is what is sent together. It was read in one transaction at a time by which the state it shows can be named.
@@ -133,7 +150,6 @@ type batch struct {
 	rows     []store.OutboxRow // a page of all but control records
 	controls []store.OutboxRow
 	lots     statuses
-	unfit    map[event.PlantID]bool // plants with a lot status that can't be sent
 }
 
 // more tells whether the next page is to follow at once.
@@ -142,23 +158,25 @@ func (b *batch) more() bool { return len(b.rows) == page || len(b.controls) == p
 // next reads what is to be sent. A plant's control records come with the page that has the last of its lot status: an
 // agent that has read a record takes its time for that of the lot status that it knows.
 func (p *Publisher) next(ctx context.Context) (*batch, error) {
-	b := &batch{at: p.cfg.Now(), lots: statuses{}, unfit: map[event.PlantID]bool{}}
+	b, except := &batch{at: p.cfg.Now(), lots: statuses{}}, p.trouble.except()
 	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
-		if b.rows, err = tx.Outbox(page); err != nil {
+		if b.rows, err = tx.Outbox(page, except); err != nil {
 			return err
 		}
 		last := int64(0)
 		if n := len(b.rows); n > 0 {
 			last = b.rows[n-1].ID
 		}
-		b.controls, err = tx.OutboxControl(last, page)
+		b.controls, err = tx.OutboxControl(last, page, except)
 		return err
 	})
 	return b, err
 }
 
-// publish sends one page. It tells how many rows were sent, and whether the next page is to follow at once.
+// publish sends one page. It tells how many rows were sent, and whether the next page is to follow at once: also where
+// something of this one can't be sent, and the rest is to be tried without it.
 func (p *Publisher) publish(ctx context.Context) (n int, more bool, err error) {
+	defer p.show()
 	b, err := p.next(ctx)
 	if err != nil || len(b.rows)+len(b.controls) == 0 {
 		return 0, false, err
@@ -167,62 +185,57 @@ func (p *Publisher) publish(ctx context.Context) (n int, more bool, err error) {
 	if err != nil || !ours {
 		return 0, false, err
 	}
-	records, sent, err := p.records(ctx, b)
+	if err := p.trouble.load(ctx); err != nil {
+		return 0, false, err
+	}
+	all, err := p.records(ctx, b)
+	if err == nil {
+		all, err = p.writable(ctx, all)
+	}
 	if err != nil {
 		return 0, false, err
 	}
-	if err := p.send(ctx, records); err != nil {
-		return 0, false, err
+	if len(all) == 0 {
+		return 0, b.more() && p.trouble.passed(), nil
+	}
+	if err := p.send(ctx, all); err != nil {
+		return 0, p.judge(ctx, err), err
 	}
 	if err := failpoint.Hit("outbox.after_send"); err != nil {
 		return 0, false, err
 	}
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
-		for _, row := range sent {
-			if err := tx.DropOutbox(row); err != nil {
+		for _, x := range all {
+			if err := tx.DropOutbox(x.row); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return len(sent), len(sent) > 0 && b.more(), err
+	if err == nil {
+		err = p.trouble.sent(ctx, all)
+	}
+	return len(all), b.more(), err
 }
 
-// records makes the records of a batch, control records last, and returns the rows that they are of. A row whose message
-// is unfit stays, for a person to see; the others do not wait behind it, but for the control records of its plant.
-func (p *Publisher) records(ctx context.Context, b *batch) (records []*kgo.Record, sent []*store.OutboxRow, err error) {
-	add := func(row *store.OutboxRow) error {
-		r, err := p.record(ctx, row, b)
-		switch {
-		case errors.Is(err, errUnfit):
-			p.unfit.Failed(err, "a row of the outbox can not be sent")
-			if name, plant, _ := strings.Cut(row.Topic, "/"); name == "lot-status" {
-				b.unfit[event.PlantID(plant)] = true
-			}
-			return nil
-		case err != nil:
-			return err
-		case r != nil:
-			records = append(records, r)
-		}
-		sent = append(sent, row)
-		return nil
+// judge leaves alone what a page failed for, and tells whether that was it: the rest of the page can go without it.
+func (p *Publisher) judge(ctx context.Context, err error) bool {
+	r, ok := errors.AsType[*refused](err)
+	if !ok {
+		return false
 	}
-	for i := range b.rows {
-		if err := add(&b.rows[i]); err != nil {
-			return nil, nil, err
-		}
+	if ofRecord(r.cause) {
+		err = p.trouble.refuse(ctx, r.of.row, r.cause)
+	} else {
+		err = p.trouble.block(ctx, r.of.row.Topic, r.of.record.Topic, r.cause)
 	}
-	for i := range b.controls {
-		row := &b.controls[i]
-		if _, plant, _ := strings.Cut(row.Topic, "/"); b.unfit[event.PlantID(plant)] {
-			continue
-		}
-		if err := add(row); err != nil {
-			return nil, nil, err
-		}
-	}
-	return records, sent, nil
+	return err == nil // else the page is tried again, and fails again
+}
+
+// show lets the metrics show the trouble there is.
+func (p *Publisher) show() {
+	p.blocked.Set(float64(len(p.trouble.topics)))
+	p.unfit.Set(float64(len(p.trouble.told[store.AlertUnfit])))
 }
 
 // lease takes or keeps the right to publish. A new holder makes a new client, which fences the former one in Kafka.
@@ -247,118 +260,39 @@ func (p *Publisher) lease(ctx context.Context) (ours bool, err error) {
 	return true, nil
 }
 
-// statuses are those of the lots of one page: a lot's goes to the topics of all its plants, and is worked out once. The
-// marks of the page were read before, so that each of them is answered.
-type statuses map[event.LotKey]*event.LotStatusUpdated
-
-// record makes the Kafka record of a row; nil for a mark whose object is gone.
-func (p *Publisher) record(ctx context.Context, row *store.OutboxRow, b *batch) (*kgo.Record, error) {
-	m := row.Message
-	if m == nil {
-		var err error
-		if m, err = p.now(ctx, row, b); err != nil || m == nil {
-			return nil, err
-		}
-	}
-	r := &kgo.Record{Topic: p.topic(row.Topic), Key: m.Key, Value: m.Value}
-	for _, h := range m.Headers {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	return r, nil
+// refused is an error of one topic or of one record, for which a page failed.
+type refused struct {
+	of    outgoing
+	cause error
 }
 
-// topic returns the Kafka name of a logical topic.
-func (p *Publisher) topic(logical string) string {
-	name, plant, _ := strings.Cut(logical, "/")
-	switch {
-	case name == "lot-status" && plant != "":
-		return p.cfg.Kafka.PlantLotStatus(plant)
-	case name == "lot-status":
-		return p.cfg.Kafka.LotStatus()
-	case name == "control":
-		return p.cfg.Kafka.Control(plant)
-	case name == "alert":
-		return p.cfg.Kafka.Alert()
-	case name == "deadletter":
-		return p.cfg.Kafka.Deadletter()
-	case name == "audit":
-		return p.cfg.Kafka.Audit()
-	}
-	return p.cfg.Kafka.Effect()
-}
-
-// now returns the state of now of what a mark names; nil if it is gone.
-func (p *Publisher) now(ctx context.Context, row *store.OutboxRow, b *batch) (*event.Message, error) {
-	if name, plant, _ := strings.Cut(row.Topic, "/"); name == "control" {
-		return p.control(ctx, event.PlantID(plant), row.Key, b.at)
-	}
-	return p.status(ctx, event.LotKey(row.Key), row.Topic, b.lots)
-}
-
-// control returns an agent's control record of now. Its time is that at which no lot status of the plant was due that is
-// not sent before it or with it.
-func (p *Publisher) control(ctx context.Context, plant event.PlantID, agent string, now time.Time) (*event.Message, error) {
-	var set store.Control
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) {
-		set, err = tx.Control(plant, agent, now)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	key := []string{string(plant), agent, fmt.Sprint(set.Set.Version)}
-	e := &event.Event{
-		ID: event.NaturalID("", "holdfast", key, set.Set.Type(), 0), Source: "/holdfast", Time: now, Recorded: now, Plant: plant, Data: &set.Set,
-	}
-	if err := e.Seal(agent); err != nil {
-		return nil, fmt.Errorf("control record of %s/%s: %w: %w", plant, agent, errUnfit, err)
-	}
-	m := e.Message()
-	return &m, nil
-}
-
-// status returns a lot's status of now.
-func (p *Publisher) status(ctx context.Context, lot event.LotKey, logical string, lots statuses) (*event.Message, error) {
-	data, known := lots[lot]
-	if !known {
-		if err := p.store.View(ctx, func(tx *store.Tx) error {
-			f, err := tx.Facts(lot)
-			if err == nil && f.Lot.Key != "" {
-				data = f.Status(p.cfg.ERP(f.Lot.Plant))
-			}
-			return err
-		}); err != nil {
-			return nil, err
-		}
-		lots[lot] = data
-	}
-	if data == nil {
-		return nil, nil
-	}
-	e := &event.Event{
-		ID:     event.NaturalID("", "holdfast", []string{string(lot), fmt.Sprint(data.Version)}, data.Type(), 0),
-		Source: "/holdfast", Time: data.AsOf.Time, Recorded: data.AsOf.Time, Causation: data.Cause, Data: data,
-	}
-	if _, plant, ok := strings.Cut(logical, "/"); ok {
-		e.Plant = event.PlantID(plant)
-	}
-	if err := e.Seal("holdfast"); err != nil {
-		return nil, fmt.Errorf("status of lot %s: %w: %w", lot, errUnfit, err)
-	}
-	m := e.Message()
-	return &m, nil
-}
+func (r *refused) Error() string { return fmt.Sprintf("topic %s: %s", r.of.record.Topic, r.cause) }
+func (r *refused) Unwrap() error { return r.cause }
 
 // send produces the records in one Kafka transaction.
-func (p *Publisher) send(ctx context.Context, records []*kgo.Record) error {
+func (p *Publisher) send(ctx context.Context, all []outgoing) error {
 	// The records' context is never cancelled: a cancelled idempotent record can be acknowledged and not written.
 	ctx, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()
 	if err := p.client.BeginTransaction(); err != nil {
 		return problem.New(problem.KafkaUnreachable, "begin outbox transaction: %w", err)
 	}
+	var mu sync.Mutex // guards failed
+	var failed *refused
 	promise := kgo.AbortingFirstErrPromise(p.client)
-	for _, r := range records {
-		p.client.Produce(context.WithoutCancel(ctx), r, promise.Promise())
+	for _, x := range all {
+		if x.record == nil {
+			continue
+		}
+		done := promise.Promise()
+		p.client.Produce(context.WithoutCancel(ctx), x.record, func(r *kgo.Record, err error) {
+			if ofTopic(err) || ofRecord(err) {
+				mu.Lock()
+				failed = cmp.Or(failed, &refused{x, err})
+				mu.Unlock()
+			}
+			done(r, err)
+		})
 	}
 	flushed := p.client.Flush(ctx)
 	if flushed != nil {
@@ -366,6 +300,11 @@ func (p *Publisher) send(ctx context.Context, records []*kgo.Record) error {
 		return problem.New(problem.KafkaUnreachable, "send outbox: %w", flushed)
 	}
 	if err := promise.Err(); err != nil {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil {
+			err = failed
+		}
 		return problem.New(problem.KafkaUnreachable, "send outbox: %w", err)
 	}
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {

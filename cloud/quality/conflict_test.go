@@ -11,14 +11,15 @@ import (
 
 // script applies events to one lot one after the other, as the engine does with its store.
 type script struct {
-	t *testing.T
-	o Objects
-	n int
+	t     *testing.T
+	o     Objects
+	n     int
+	holds map[string]Hold // all there ever were, by name
 }
 
 func newScript(t *testing.T, lot Lot) *script {
 	lot.Key, lot.Plant, lot.Q = decidedLot, "p1", event.Quantity{Value: "500", Unit: "kg"}
-	return &script{t: t, o: Objects{Now: noon, Lot: &lot, Plant: Plant{ID: "p1", ERP: "s4"}}}
+	return &script{t: t, o: Objects{Now: noon, Lot: &lot, Plant: Plant{ID: "p1", ERP: "s4"}}, holds: map[string]Hold{}}
 }
 
 func (s *script) apply(plant event.PlantID, data event.Data) (Change, error) {
@@ -28,12 +29,7 @@ func (s *script) apply(plant event.PlantID, data event.Data) (Change, error) {
 		e.Origin.Agent = "gw1"
 	}
 	n := Names(e)
-	s.o.Hold, s.o.Nonconformance = nil, nil
-	for i := range s.o.Open {
-		if s.o.Open[i].ID == n.Hold {
-			s.o.Hold = &s.o.Open[i]
-		}
-	}
+	s.o.Hold, s.o.CaseHold, s.o.Nonconformance = s.hold(n.Hold), s.hold(n.CaseHold), nil
 	for i := range s.o.Nonconformances {
 		if s.o.Nonconformances[i].ID == n.Nonconformance {
 			s.o.Nonconformance = &s.o.Nonconformances[i]
@@ -44,6 +40,9 @@ func (s *script) apply(plant event.PlantID, data event.Data) (Change, error) {
 		return c, err
 	}
 	open := s.o.openAfter(&c)
+	for _, h := range c.Holds {
+		s.holds[h.Name()] = h
+	}
 	if c.Lot != nil {
 		lot := *c.Lot
 		lot.Version++
@@ -53,7 +52,18 @@ func (s *script) apply(plant event.PlantID, data event.Data) (Change, error) {
 	s.o.Nonconformances = merge(s.o.Nonconformances, c.Nonconformances, func(n *Nonconformance) string { return string(n.ID) })
 	s.o.Inspections = merge(s.o.Inspections, c.Inspections, (*Inspection).Name)
 	s.o.Dispositions = merge(s.o.Dispositions, c.Dispositions, (*Disposition).Name)
+	s.o.Notices = merge(s.o.Notices, c.Notices, func(n *Notice) string { return string(n.ID) })
 	return c, nil
+}
+
+// hold returns a hold of the lot, open or lifted, nil if it is not known.
+func (s *script) hold(id event.ObjectID) *Hold {
+	h := Hold{ID: id, Lot: decidedLot}
+	h, known := s.holds[h.Name()]
+	if !known {
+		return nil
+	}
+	return &h
 }
 
 func (s *script) must(plant event.PlantID, data event.Data) Change {

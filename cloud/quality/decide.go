@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -13,6 +14,8 @@ type Needed struct {
 	Nonconformance event.ObjectID
 	Run            event.ObjectID
 	Gap            event.ObjectID
+	// CaseHold is a further hold that the event may have to place: that of readings which are corrected too often.
+	CaseHold event.ObjectID
 	// ByCase tells that hold and nonconformance are those of the event's case, which it may have to open.
 	ByCase bool
 }
@@ -23,6 +26,9 @@ func Names(e *event.Event) Needed {
 	switch d := e.Data.(type) {
 	case *event.CharacteristicRecorded, *event.SafetyFailed, *event.DefectDetected, *event.InspectionCompleted:
 		n.Hold, n.Nonconformance, n.ByCase = caseOf(e, "hold"), caseOf(e, "nonconformance"), true
+		if r, ok := e.Data.(*event.CharacteristicRecorded); ok && r.Corrects != "" {
+			n.CaseHold = correctionCase(r).hold
+		}
 	case *event.NonconformanceOpened:
 		n.Nonconformance = d.NonconformanceID
 		n.Hold = holdOf(d.NonconformanceID)
@@ -192,6 +198,13 @@ func (c *Change) setLot(lot *Lot, e *event.Event, o Objects) {
 // wantUsage asks each ERP of the lot's plants to enforce what is wanted now.
 func (c *Change) wantUsage(o Objects, lot event.LotKey, urgent bool) {
 	for _, erp := range o.systems(func(p *Plant) string { return p.ERP }) {
-		c.Intents = append(c.Intents, Intent{Kind: LotUsageSet, System: erp, Object: string(lot), Lot: lot, Urgent: urgent})
+		c.intend(Intent{Kind: LotUsageSet, System: erp, Object: string(lot), Lot: lot, Urgent: urgent})
+	}
+}
+
+// intend asks for an effect, unless the change has asked for the same already.
+func (c *Change) intend(i Intent) {
+	if !slices.Contains(c.Intents, i) {
+		c.Intents = append(c.Intents, i)
 	}
 }

@@ -48,7 +48,7 @@ func (d *Disposition) Counts() bool { return d.SupersededBy == "" }
 
 // dispositionMade takes a decision: the first on a quantity, or one that supersedes another, which it has to name.
 func dispositionMade(e *event.Event, d *event.Disposition, supersedes event.ObjectID, o Objects) (Change, error) {
-	if e.Plant != "" && e.Origin.Agent != "" && o.Plant.QMS != "" {
+	if e.Plant != "" && e.Origin.Agent != "" && o.Plant.QMS != "" && !o.Judged {
 		return Change{}, &Refusal{"the QMS decides about lots",
 			fmt.Sprintf("plant %s has the QMS %s, which is the system of record for disposition %s", e.Plant, o.Plant.QMS, d.DispositionID)}
 	}

@@ -19,6 +19,8 @@ const (
 	LotUsageSet Kind = "erp.lot_usage.set"
 	// StockTransfer moves part of a lot's stock. A document effect of a hold.
 	StockTransfer Kind = "erp.stock.transfer"
+	// InspectionSubmit makes one record of an inspection with its verdict in the QMS. A document effect of the inspection.
+	InspectionSubmit Kind = "qms.inspection.submit"
 	// NonconformanceEnsure makes one record of a nonconformance in the QMS. A document effect.
 	NonconformanceEnsure Kind = "qms.nonconformance.ensure"
 	// NonconformanceAdvance moves the QMS record to the nonconformance's state. A state effect.
@@ -35,7 +37,11 @@ const (
 // blindly. The others are state effects: one row per system and object, whose wanted value is worked out anew right
 // before each write.
 func (k Kind) Document() bool {
-	return k == StockTransfer || k == NonconformanceEnsure || k == UsageDecisionPost || k == NoticeSend
+	switch k {
+	case StockTransfer, InspectionSubmit, NonconformanceEnsure, UsageDecisionPost, NoticeSend:
+		return true
+	}
+	return false
 }
 
 // ReferenceLength is the length of an [EffectRef] in characters: it fits SAP's ReferenceDocument.
@@ -76,7 +82,7 @@ type Effect struct {
 	Ref         EffectRef
 	Kind        Kind
 	System      string // id of the configured system
-	Object      string // lot key, nonconformance id, hold id
+	Object      string // lot key, inspection id, nonconformance id, hold id
 	Lot         event.LotKey
 	Generation  int64
 	Correlation string
@@ -85,9 +91,10 @@ type Effect struct {
 	Q      event.Quantity    // for StockTransfer: how much of the lot
 	Record *Record           // for the nonconformance kinds
 
-	Decision Decision       // for UsageDecisionPost
-	Gate     Gate           // for TasksGate: wanted now
-	Notice   *NoticeMessage // for NoticeSend
+	Inspection *InspectionRecord // for InspectionSubmit
+	Decision   Decision          // for UsageDecisionPost
+	Gate       Gate              // for TasksGate: wanted now
+	Notice     *NoticeMessage    // for NoticeSend
 }
 
 // Gate says what a warehouse may do with a lot's tasks.
@@ -120,7 +127,21 @@ type NoticeMessage struct {
 	PromisedAt time.Time // zero = no date was promised
 }
 
-// Record is the content of a QMS record. Connectors write only these fields.
+// InspectionRecord is the content of an inspection's record in the QMS: its verdict, and what the verdict rests on. An
+// inspection that takes the place of others has a record of its own, which names them.
+type InspectionRecord struct {
+	ID          event.ObjectID
+	Lot         event.LotKey
+	Plant       event.PlantID // where it was made; empty = it came through the cloud's door
+	Type        event.InspectionType
+	Verdict     event.Verdict // never none
+	SpecRev     string
+	CompletedAt time.Time
+	ResultCount int64            // how many results the verdict rests on
+	Supersedes  []event.ObjectID // inspections that it took the place of when the record was written, sorted
+}
+
+// Record is the content of a nonconformance's record in the QMS. Connectors write only these fields.
 type Record struct {
 	Title       string
 	Description string

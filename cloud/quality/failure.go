@@ -8,19 +8,23 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
-func characteristicRecorded(e *event.Event, d *event.CharacteristicRecorded, o Objects) (Change, error) {
+// characteristicRecorded takes one reading. A pass changes nothing, also where it corrects a reading that failed.
+func characteristicRecorded(e *event.Event, d *event.CharacteristicRecorded, o Objects) (c Change, err error) {
 	failed := d.Evaluation == event.Fail || d.Evaluation == event.Indeterminate
-	switch {
-	case !failed && o.Lot == nil, !failed && o.Lot.Stub:
-		return Change{}, &Wait{Object: string(d.Lot)}
-	case !failed:
-		return Change{}, nil
+	if !failed && (o.Lot == nil || o.Lot.Stub) {
+		return c, &Wait{Object: string(d.Lot)}
 	}
-	f := failure{
-		lot: d.Lot, kind: event.HoldQuality, severity: event.Major, source: "inspection " + nativeOf(d.InspectionID),
-		reason: measured(string(d.Characteristic), string(d.Value), d.Unit, d.LSL, d.USL, d.Evaluation, d.Equipment),
+	if failed {
+		f := failure{
+			lot: d.Lot, kind: event.HoldQuality, severity: event.Major, source: "inspection " + nativeOf(d.InspectionID),
+			reason: measured(string(d.Characteristic), string(d.Value), d.Unit, d.LSL, d.USL, d.Evaluation, d.Equipment),
+		}
+		c = f.decide(e, o)
 	}
-	return f.decide(e, o)
+	if d.Corrects != "" {
+		c.correct(e, d, o)
+	}
+	return c, nil
 }
 
 func safetyFailed(e *event.Event, d *event.SafetyFailed, o Objects) (Change, error) {
@@ -28,7 +32,7 @@ func safetyFailed(e *event.Event, d *event.SafetyFailed, o Objects) (Change, err
 		lot: d.Lot, kind: event.HoldSafety, severity: event.Critical, source: "safety characteristic " + string(d.Characteristic),
 		reason: measured(string(d.Characteristic), string(d.Value), d.Unit, d.LSL, d.USL, d.Evaluation, d.Equipment),
 	}
-	return f.decide(e, o)
+	return f.decide(e, o), nil
 }
 
 func defectDetected(e *event.Event, d *event.DefectDetected, o Objects) (Change, error) {
@@ -37,7 +41,7 @@ func defectDetected(e *event.Event, d *event.DefectDetected, o Objects) (Change,
 		reason += " at " + string(d.Location)
 	}
 	f := failure{lot: d.Lot, kind: event.HoldQuality, severity: d.Severity, source: "defect " + string(d.Code), reason: reason}
-	return f.decide(e, o)
+	return f.decide(e, o), nil
 }
 
 // measured says in words what was wrong with a value.
@@ -79,25 +83,36 @@ type failure struct {
 	reason   string
 }
 
-func (f failure) decide(e *event.Event, o Objects) (Change, error) {
+// incident names what a failure makes: the hold and the nonconformance of its case, and what their ids are made of once
+// these are over.
+type incident struct {
+	hold, nonconformance event.ObjectID
+	fresh                event.ID
+}
+
+// decide files the failure under the case that its event names.
+func (f failure) decide(e *event.Event, o Objects) (c Change) {
 	n := Names(e)
-	var c Change
-	placed := f.hold(&c, e, o, n.Hold)
-	f.nonconformance(&c, e, o, n.Nonconformance, placed)
-	return c, nil
+	f.file(&c, e, o, incident{n.Hold, n.Nonconformance, e.ID})
+	return c
+}
+
+func (f failure) file(c *Change, e *event.Event, o Objects, in incident) {
+	placed := f.hold(c, e, o, in)
+	f.nonconformance(c, e, o, in, placed)
 }
 
 // hold places the case's hold, or raises its kind, and returns its id. A failure after the lift is a new fact: a hold of
 // its own.
-func (f failure) hold(c *Change, e *event.Event, o Objects, id event.ObjectID) event.ObjectID {
+func (f failure) hold(c *Change, e *event.Event, o Objects, in incident) event.ObjectID {
 	h := Hold{
-		ID: id, Lot: f.lot, Kind: f.kind, Reason: f.reason, PlacedBy: "rule", PlacedAt: e.Time,
+		ID: in.hold, Lot: f.lot, Kind: f.kind, Reason: f.reason, PlacedBy: "rule", PlacedAt: e.Time,
 		Authority: event.AuthorityQuality, Plant: e.Plant, Cause: e.ID,
 	}
 	switch {
 	case o.Hold == nil:
 	case !o.Hold.Open():
-		h.ID = event.ObjectOf("hold", e.ID)
+		h.ID = event.ObjectOf("hold", in.fresh)
 	default:
 		c.again(o.Hold, &h, e, o)
 		return h.ID
@@ -108,10 +123,10 @@ func (f failure) hold(c *Change, e *event.Event, o Objects, id event.ObjectID) e
 
 // nonconformance opens the case's nonconformance, or adds to it, and asks for its QMS record. One that is over stays so:
 // what is found later is another.
-func (f failure) nonconformance(c *Change, e *event.Event, o Objects, id, placed event.ObjectID) {
-	old := o.Nonconformance
+func (f failure) nonconformance(c *Change, e *event.Event, o Objects, in incident, placed event.ObjectID) {
+	old, id := o.Nonconformance, in.nonconformance
 	if old != nil && old.Over() {
-		old, id = nil, event.ObjectOf("nonconformance", e.ID)
+		old, id = nil, event.ObjectOf("nonconformance", in.fresh)
 	}
 	if old == nil {
 		f.open(c, e, o, id, placed)

@@ -36,6 +36,11 @@ type Inspection struct {
 	Results      int64                `json:"result_count,omitempty"`
 	SupersededBy event.ObjectID       `json:"superseded_by,omitempty"`
 	Reason       string               `json:"reason,omitempty"` // of what ended it without a verdict
+	// SubmittedAt is when the QMS was read to have a record of the verdict, or said to keep none; zero = not yet. ExternalRef
+	// is that record.
+	SubmittedAt time.Time `json:"submitted_at,omitzero"`
+	ExternalRef event.Ref `json:"external_ref,omitzero"`
+	Unsubmitted bool      `json:"unsubmitted,omitempty"` // it has none for longer than it should
 	// Late tells that the verdict came when the lot had been decided about, or the inspection did not count any more: a
 	// pass is attached and changes nothing.
 	Late      bool      `json:"late,omitempty"`
@@ -88,14 +93,14 @@ func inspectionCompleted(e *event.Event, d *event.InspectionCompleted, o Objects
 	}
 	var c Change
 	if failed {
-		var err error
-		if c, err = verdictFailed(d).decide(e, o); err != nil {
-			return c, err
-		}
+		c = verdictFailed(d).decide(e, o)
 	}
 	i := o.inspection(d.InspectionID)
 	if i == nil {
 		i = &Inspection{ID: d.InspectionID, Lot: d.Lot, Plant: e.Plant, Type: d.InspectionType, SpecRev: string(d.SpecRev)}
+	}
+	if first := !i.judged(); first && d.Verdict != event.VerdictNone {
+		c.submit(i, o)
 	}
 	i.Verdict = worseVerdict(i.Verdict, d.Verdict)
 	i.CompletedAt, i.Results = d.CompletedAt.Time, d.ResultCount
@@ -160,10 +165,7 @@ func inspectionSuperseded(e *event.Event, d *event.InspectionSuperseded, o Objec
 			lot: d.Lot, kind: event.HoldQuality, severity: event.Minor, source: "inspection " + nativeOf(i.ID),
 			reason: fmt.Sprintf("inspected again %d times; more than %d is a case by itself", n, maxReinspections),
 		}
-		var err error
-		if c, err = f.decide(e, o); err != nil {
-			return c, err
-		}
+		c = f.decide(e, o)
 	}
 	c.setInspection(i, e, o)
 	return c, nil
@@ -224,6 +226,68 @@ func inspected(lot *Lot, all []Inspection) (complete, some bool) {
 	}
 	return complete, some
 }
+
+// InspectionRecord returns what the QMS should hold about an inspection of the lot, nil where it has no verdict yet.
+func (f *Facts) InspectionRecord(id event.ObjectID) *InspectionRecord {
+	i := slices.IndexFunc(f.Inspections, func(x Inspection) bool { return x.ID == id })
+	if i < 0 || !f.Inspections[i].judged() {
+		return nil
+	}
+	x := &f.Inspections[i]
+	r := &InspectionRecord{
+		ID: x.ID, Lot: x.Lot, Plant: x.Plant, Type: x.Type, Verdict: x.Verdict, SpecRev: x.SpecRev, CompletedAt: x.CompletedAt, ResultCount: x.Results,
+	}
+	for j := range f.Inspections {
+		if f.Inspections[j].SupersededBy == x.ID {
+			r.Supersedes = append(r.Supersedes, f.Inspections[j].ID)
+		}
+	}
+	return r
+}
+
+// submit asks for the inspection's record in the QMS, once: what is found to be worse later is told there by a
+// nonconformance. Nothing waits for the record. Whoever decides about the lot may want to see it first, so that a person
+// is told where it does not come.
+func (c *Change) submit(i *Inspection, o Objects) {
+	if o.Plant.QMS == "" {
+		return
+	}
+	c.Intents = append(c.Intents, Intent{
+		Kind: InspectionSubmit, System: o.Plant.QMS, Object: string(i.ID), Lot: i.Lot, CommandID: CommandID("w1", string(i.ID), "inspection_submit", 1),
+	})
+	c.Timers = append(c.Timers, Timer{TimerSubmit, i.Name(), i.Lot, o.Now.Add(submitLimit)})
+}
+
+// submitted notes that the QMS has the inspection's record, or keeps none.
+func submitted(e *event.Event, d *event.EffectSettled, o Objects) Change {
+	i := o.inspection(event.ObjectID(d.Object))
+	if i == nil {
+		return Change{}
+	}
+	i.SubmittedAt, i.Unsubmitted = o.Now, false
+	if d.ExternalRef != "" {
+		i.ExternalRef = event.Ref{System: string(d.System), Kind: "inspection", ID: d.ExternalRef}
+	}
+	c := Change{Cancel: []Timer{{Name: TimerSubmit, Object: i.Name()}}}
+	c.setInspection(i, e, o)
+	return c
+}
+
+// submitLate marks an inspection whose record is not in the QMS in time.
+func submitLate(e *event.Event, d *event.TimerFired, o Objects) (Change, error) {
+	n := slices.IndexFunc(o.Inspections, func(x Inspection) bool { return x.Name() == d.Object })
+	if n < 0 || !o.Inspections[n].SubmittedAt.IsZero() || o.Inspections[n].Unsubmitted {
+		return Change{}, nil
+	}
+	i := o.Inspections[n]
+	i.Unsubmitted = true
+	var c Change
+	c.setInspection(&i, e, o)
+	return c, nil
+}
+
+// judged tells whether the inspection has a verdict, also where it came late or counts no more.
+func (i *Inspection) judged() bool { return i.Verdict != "" && i.Verdict != event.VerdictNone }
 
 func (c *Change) setInspection(i *Inspection, e *event.Event, o Objects) {
 	i.UpdatedAt, i.Cause = o.Now, e.ID

@@ -35,8 +35,14 @@ type Lot struct {
 	Release    LotRelease `json:"release,omitzero"`
 	Usage      []Usage    `json:"usage,omitempty"`      // sorted by system
 	Unenforced bool       `json:"unenforced,omitempty"` // an open hold was not verified in the ERP in time
-	UpdatedAt  time.Time  `json:"updated_at"`
-	Cause      event.ID   `json:"cause"`
+	// Gates are the warehouses that were told to hold the lot's tasks and were not read to do so yet, sorted by system.
+	Gates []GateWait `json:"gates,omitempty"`
+	// Takeback is what became of the lot between its release and what took that back; nil = no release was taken back.
+	Takeback *Takeback `json:"takeback,omitempty"`
+	// Corrected counts the corrected readings of each characteristic that has any, sorted by characteristic.
+	Corrected []Corrected `json:"corrected,omitempty"`
+	UpdatedAt time.Time   `json:"updated_at"`
+	Cause     event.ID    `json:"cause"`
 }
 
 // Usage is what one ERP was last verified to enforce.
@@ -222,7 +228,7 @@ func lotCreated(e *event.Event, d *event.LotCreated, o Objects) (Change, error) 
 	if o.Lot != nil && !o.Lot.Stub {
 		return Change{}, nil
 	}
-	if o.Material.BaseUnit != "" && d.Q.Unit != o.Material.BaseUnit {
+	if o.Material.BaseUnit != "" && d.Q.Unit != o.Material.BaseUnit && !o.Judged {
 		return Change{}, fmt.Errorf("quantity is in %s, the base unit of material %s is %s", d.Q.Unit, d.Material, o.Material.BaseUnit)
 	}
 	lot := Lot{Key: d.Lot}

@@ -37,10 +37,12 @@ type Nonconformance struct {
 	Escalation  int64               `json:"escalation,omitempty"`  // 0 none, 1 owner, 2 manager, 3 site
 	// Awaits is the event that must have arrived before the QMS record is made; empty = none. An urgent event goes ahead
 	// of the measurement that caused it.
-	Awaits      event.ID  `json:"awaits,omitempty"`
-	ExternalRef event.Ref `json:"external_ref,omitzero"` // the QMS record; zero = none yet
-	UpdatedAt   time.Time `json:"updated_at"`
-	Cause       event.ID  `json:"cause"`
+	Awaits event.ID `json:"awaits,omitempty"`
+	// Moved says what of each lot had moved before its release was taken back, by lot; a lot without an entry has none.
+	Moved       map[event.LotKey]string `json:"moved,omitempty"`
+	ExternalRef event.Ref               `json:"external_ref,omitzero"` // the QMS record; zero = none yet
+	UpdatedAt   time.Time               `json:"updated_at"`
+	Cause       event.ID                `json:"cause"`
 }
 
 // Over tells whether nothing more is to be done about it.
@@ -54,8 +56,14 @@ func (n *Nonconformance) placed(hold event.ObjectID) bool {
 
 // Record returns what the QMS should hold.
 func (n *Nonconformance) Record() *Record {
+	description := n.Description
+	for _, lot := range n.Lots {
+		if words := n.Moved[lot]; words != "" {
+			description += fmt.Sprintf("\nLot %s: %s", lot, words)
+		}
+	}
 	return &Record{
-		Title: n.title(), Description: n.Description, Severity: n.Severity, State: n.State, Lots: n.Lots, Source: n.Source,
+		Title: n.title(), Description: description, Severity: n.Severity, State: n.State, Lots: n.Lots, Source: n.Source,
 	}
 }
 
@@ -81,7 +89,7 @@ func worse(a, b event.Severity) event.Severity {
 
 func nonconformanceOpened(e *event.Event, d *event.NonconformanceOpened, o Objects) (Change, error) {
 	f := failure{lot: d.Lot, kind: event.HoldQuality, severity: d.Severity, source: string(d.Source), reason: d.Description}
-	return f.decide(e, o)
+	return f.decide(e, o), nil
 }
 
 // nonconformanceStep moves a nonconformance on. Only containment may come more than once; what is over stays as it is,
@@ -129,7 +137,7 @@ func (c *Change) void(e *event.Event, d *event.NonconformanceStep, n *Nonconform
 		if h.Scope != nil || !n.placed(h.ID) {
 			continue
 		}
-		if e.Origin.Agent != "" && o.Plant.QMS != "" && !mayLift(event.AuthorityOperator, h.Authority) {
+		if e.Origin.Agent != "" && o.Plant.QMS != "" && !o.Judged && !mayLift(event.AuthorityOperator, h.Authority) {
 			return &Refusal{"lift needs the placing authority or a higher one",
 				fmt.Sprintf("to void nonconformance %s would lift hold %s, which was placed by authority %s; the QMS %s voids it", n.ID, h.ID, h.Authority, o.Plant.QMS)}
 		}
@@ -153,5 +161,5 @@ func (c *Change) wantRecord(n *Nonconformance, o Objects) {
 	} else if n.State == NCOpened {
 		return
 	}
-	c.Intents = append(c.Intents, i)
+	c.intend(i)
 }

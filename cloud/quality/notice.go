@@ -75,6 +75,7 @@ type Notice struct {
 	Lot        event.LotKey   `json:"lot"`
 	Hold       event.ObjectID `json:"hold,omitempty"`
 	Reason     string         `json:"reason"`
+	Moved      string         `json:"moved,omitempty"` // what had moved for the order when it was told, as far as it was known then
 	PromisedAt time.Time      `json:"promised_at,omitzero"`
 	AtRisk     StepState      `json:"at_risk,omitempty"`
 	Held       StepState      `json:"held,omitempty"`
@@ -91,6 +92,8 @@ func (n *Notice) Message(step NoticeStep) *NoticeMessage {
 		return nil
 	case step == NoticeClear:
 		reason = "free to move again after: " + n.Reason
+	case step == NoticeHeld && n.Moved != "":
+		reason += "; " + n.Moved
 	}
 	return &NoticeMessage{
 		Step: step, Order: n.Order, Line: n.Line, Customer: n.Customer, Lot: n.Lot, Reason: reason, PromisedAt: n.PromisedAt,
@@ -201,6 +204,9 @@ func (c *Change) step(n *Notice, a *Allocation, lot *Lot, open []Hold, now bool,
 		n.AtRisk, n.Reason = StepWanted, riskWords(lot, a)
 	case n.Hold == "" && n.AtRisk == StepWanted && (!stands || now):
 		n.AtRisk = StepWithdrawn
+	}
+	if n.Held == StepWanted {
+		n.Moved = lot.Takeback.movedFor(n.Order, n.Line)
 	}
 	if n.Clear == "" && n.told() && stands && now {
 		n.Clear = StepWanted // it stays true when another hold follows, which is told by a notice of its own

@@ -9,11 +9,15 @@ import (
 // Objects is all that [Decide] sees besides the event: the objects that [Names] asked for, as they are stored, and what
 // belongs to the event's lot.
 type Objects struct {
-	Now             time.Time        // when the event was accepted
+	Now time.Time // when the event was accepted
+	// Judged tells that the event was accepted before, under the policies of that time: who may do what, and what fits the
+	// master's data, is not asked again.
+	Judged          bool
 	Lot             *Lot             // nil = not known
 	Open            []Hold           // the lot's open holds, its own and those by scope, sorted by name
 	Scoped          []Hold           // all open holds by scope, whether they match the lot or not
 	Hold            *Hold            // the one that the event names or would place; nil = not known
+	CaseHold        *Hold            // see [Needed.CaseHold]; nil = not known
 	Nonconformance  *Nonconformance  // the one that the event names or would open; nil = not known
 	Nonconformances []Nonconformance // those of the lot, sorted by id
 	Inspections     []Inspection     // those of the lot, sorted by id

@@ -51,7 +51,9 @@ type LotRelease struct {
 	Plants []event.PlantID `json:"plants,omitempty"`
 	// Round counts how often the lot began to ask. What was answered in an earlier round grants nothing.
 	Round int64 `json:"round,omitempty"`
-	Late  bool  `json:"late,omitempty"` // longer in the state than it should be
+	// GrantedAt is when all had answered: from then on the lot may have been moved. Zero = the release is not granted.
+	GrantedAt time.Time `json:"granted_at,omitzero"`
+	Late      bool      `json:"late,omitempty"` // longer in the state than it should be
 }
 
 // Granted tells whether the ERP may be told to free the lot.
@@ -119,7 +121,8 @@ func answered(e *event.Event, d *event.TimerFired, o Objects) (Change, error) {
 	}
 	lot := *o.Lot
 	lot.Release.enter(Releasing, o.Now)
-	lot.Release.Barrier, lot.Release.Plants = r.Barrier, r.Plants
+	lot.Release.Barrier, lot.Release.Plants, lot.Release.GrantedAt = r.Barrier, r.Plants, o.Now
+	lot.Takeback = nil
 	var c Change
 	c.setLot(&lot, e, o)
 	for i := range o.Dispositions {
@@ -213,13 +216,14 @@ func (c *Change) conclude(e *event.Event, o *Objects) {
 	if next := c.stage(lot, open, o); next.State != lot.Release.State || next.Round != lot.Release.Round {
 		changed := *lot
 		changed.Release = next
+		changed.takenBack(was, o.Now)
 		c.setLot(&changed, e, *o)
 		lot = c.Lot
 	}
 	if was == nil || was.Release.State != lot.Release.State || was.Release.Round != lot.Release.Round {
 		c.watch(lot)
 	}
-	c.gate(lot, open, o)
+	lot = c.gate(lot, open, e, o)
 	c.tell(lot, open, e, o)
 }
 

@@ -9,6 +9,10 @@ func effectSettled(e *event.Event, d *event.EffectSettled, o Objects) (Change, e
 	switch {
 	case Kind(d.Kind) == NoticeSend:
 		return noticeSettled(d, o), nil
+	case Kind(d.Kind) == TasksGate && o.Lot != nil:
+		return gateSettled(e, d, done, o), nil
+	case Kind(d.Kind) == InspectionSubmit && done:
+		return submitted(e, d, o), nil
 	case Kind(d.Kind) == LotUsageSet && done && o.Lot != nil:
 		return usageVerified(e, d, o)
 	case Kind(d.Kind) == NonconformanceEnsure && done && o.Nonconformance != nil:
@@ -28,6 +32,7 @@ func usageVerified(e *event.Event, d *event.EffectSettled, o Objects) (Change, e
 	lot := *o.Lot
 	shown := Usage{System: string(d.System), Usage: d.Usage, Raw: d.UsageRaw, VerifiedAt: o.Now, Own: ownAfter(&lot, d), Foreign: d.Foreign}
 	lot.setUsage(shown)
+	moved := lot.noteMoved(d, o.Now)
 	var c Change
 	enforced := true
 	for _, h := range o.Open {
@@ -52,6 +57,9 @@ func usageVerified(e *event.Event, d *event.EffectSettled, o Objects) (Change, e
 		lot.Release.enter(Asking, o.Now)
 	}
 	c.setLot(&lot, e, o)
+	if moved {
+		c.tellMoved(&lot, e, o)
+	}
 	return c, nil
 }
 

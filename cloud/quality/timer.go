@@ -15,8 +15,12 @@ const (
 	TimerWithdrawn   = "release.withdrawn" // object: see [ReleaseTimer]
 	TimerLate        = "release.late"      // object: a lot
 	TimerRisk        = "notice.risk"       // object: see [Allocation.Name]
+	TimerGate        = "gate.unverified"   // object: lot@warehouse
+	TimerSubmit      = "inspection.submit" // object: see [Inspection.Name]
 
 	enforceLimit      = 5 * time.Minute
+	gateLimit         = 60 * time.Second
+	submitLimit       = time.Hour
 	causeLimit        = 60 * time.Second
 	containment       = time.Hour
 	containUrgently   = 15 * time.Minute // severity critical
@@ -45,6 +49,10 @@ func timerFired(e *event.Event, d *event.TimerFired, o Objects) (Change, error) 
 		return withdrawn(e, d, o)
 	case TimerLate:
 		return releaseLate(e, o)
+	case TimerGate:
+		return gateLate(e, d, o)
+	case TimerSubmit:
+		return submitLate(e, d, o)
 	}
 	return Change{}, nil // notice.risk: what follows is worked out for every event of the lot
 }

@@ -127,7 +127,7 @@ func code(err error) problem.Code {
 		return problem.SystemRefused
 	case r.Outcome == event.Rejected:
 		return problem.SystemAnswer
-	case r.RetryAfter > 0 && r.Code != "breaker_open":
+	case r.RetryAfter > 0 && r.Code != connector.BreakerOpen:
 		return problem.SystemThrottled
 	}
 	return problem.SystemDown

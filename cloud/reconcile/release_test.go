@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/dispatch"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/store/storetest"
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -71,9 +72,7 @@ func newCompany(t *testing.T) *company {
 	c.orders, err = order.New(order.Config{Config: service.Config{Token: "secret"}})
 	c.must(err)
 	c.connect()
-	c.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "holdfast.db"))
-	c.must(err)
-	t.Cleanup(func() { c.must(c.store.Close()) })
+	c.store = storetest.Open(t)
 	c.engine = workflow.New(c.store, workflow.Config{
 		Plants:    map[event.PlantID]quality.Plant{"p1": {ID: "p1", ERP: "s4", QMS: "qms", WMS: "wms", Notify: "notice"}},
 		Materials: map[string]quality.Material{"M": {BaseUnit: "KG", InspectionRequired: true}},

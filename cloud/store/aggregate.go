@@ -59,10 +59,12 @@ func (t *Tx) PutLot(l *quality.Lot) error {
 	if err != nil {
 		return err
 	}
-	return t.exec(`INSERT INTO lot (key, version, plant, material, supplier, sublot, equipment, release, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+	return t.exec(`INSERT INTO lot (key, version, plant, material, supplier, sublot, equipment, release, release_since, doc)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET version = excluded.version, plant = excluded.plant, material = excluded.material,
-		supplier = excluded.supplier, sublot = excluded.sublot, equipment = excluded.equipment, release = excluded.release, doc = excluded.doc`,
-		l.Key, l.Version, l.Plant, l.Material, l.Supplier, l.Sublot, l.Equipment, l.Release.State, doc)
+		supplier = excluded.supplier, sublot = excluded.sublot, equipment = excluded.equipment, release = excluded.release,
+		release_since = excluded.release_since, doc = excluded.doc`,
+		l.Key, l.Version, l.Plant, l.Material, l.Supplier, l.Sublot, l.Equipment, l.Release.State, text(l.Release.Since), doc)
 }
 
 // LotsAfter returns at most limit lots behind a key, in the order of keys.
@@ -77,7 +79,9 @@ func (t *Tx) LotsByNumber(number string, limit int) ([]quality.Lot, error) {
 		return nil, nil // no lot can have such a number
 	}
 	end := string(key)[strings.LastIndexByte(string(key), ':'):]
-	return docs[quality.Lot](t, `SELECT doc FROM lot WHERE substr(key, length(key) - length(?) + 1) = ? ORDER BY key LIMIT ?`, end, end, limit)
+	// All keys are gone through, but not what stands beside them.
+	return docs[quality.Lot](t, `SELECT doc FROM lot WHERE key IN (SELECT key FROM lot WHERE substr(key, length(key) - length(?) + 1) = ?
+		ORDER BY key LIMIT ?) ORDER BY key`, end, end, limit)
 }
 
 // LotsInScope returns at most limit lots behind a key that may lie in the scope; [quality.Matches] decides.

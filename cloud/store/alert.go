@@ -6,6 +6,12 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
+// Codes of the alerts that are raised by other packages than workflow, which says who acts on them.
+const (
+	AlertTopic event.Name = "topic_unwritable" // subject: topic in Kafka
+	AlertUnfit event.Name = "record_unfit"     // subject: logical topic and key of a record
+)
+
 // PutAlert raises an alert. It returns false if it is raised already.
 func (t *Tx) PutAlert(a *event.Alert) (bool, error) {
 	doc, err := encodeDoc(a)

@@ -141,9 +141,10 @@ func (t *Tx) DeadlettersOf(lot event.LotKey) ([]DeadletterRow, error) {
 	return t.deadletters(`SELECT `+deadletterColumns+` FROM deadletter WHERE lot = ? AND state IN ('quarantined', 'dead', 'parked', 'waiting') ORDER BY id`, lot)
 }
 
-// OpenDeadletterHash returns the content hash header of an open record with this event id; ok is false if there is none.
-func (t *Tx) OpenDeadletterHash(id event.ID) (hash event.Hash, ok bool, err error) {
-	rows, err := t.deadletters(`SELECT `+deadletterColumns+` FROM deadletter WHERE event_id = ? AND state IN ('parked', 'waiting') LIMIT 1`, id)
+// KeptHash returns the content hash header of a record with this event id that waits, or that persons dropped: what they
+// decided about does not come up again with its next copy. Ok is false if there is none.
+func (t *Tx) KeptHash(id event.ID) (hash event.Hash, ok bool, err error) {
+	rows, err := t.deadletters(`SELECT `+deadletterColumns+` FROM deadletter WHERE event_id = ? AND state IN ('parked', 'waiting', 'dropped') LIMIT 1`, id)
 	if err != nil || len(rows) == 0 {
 		return "", false, err
 	}
@@ -159,9 +160,9 @@ func (t *Tx) DeadletterOfEvent(id event.ID) (r DeadletterRow, ok bool, err error
 	return rows[0], true, nil
 }
 
-// QuarantinedBefore tells whether the same bytes under the same event id are in quarantine already.
+// QuarantinedBefore tells whether the same bytes under the same event id are in quarantine already, or were dropped.
 func (t *Tx) QuarantinedBefore(id event.ID, value []byte) (known bool, err error) {
-	err = t.row(`SELECT EXISTS (SELECT 1 FROM deadletter WHERE event_id = ? AND state = 'quarantined' AND value = ?)`, id, value).Scan(&known)
+	err = t.row(`SELECT EXISTS (SELECT 1 FROM deadletter WHERE event_id = ? AND state IN ('quarantined', 'dropped') AND value = ?)`, id, value).Scan(&known)
 	return known, err
 }
 

@@ -111,10 +111,14 @@ func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, 
 		serial(i.Kind, i.System, i.Object, i.Lot))
 }
 
-// serial names what is done one after the other: all that changes a lot's usage, else what concerns an object of a system.
+// serial names what is done one after the other: all that changes a lot's usage, a lot's inspections in one QMS, which
+// must not keep an ERP waiting, else what concerns an object of a system.
 func serial(kind quality.Kind, system, object string, lot event.LotKey) string {
-	if kind == quality.LotUsageSet || kind == quality.StockTransfer || kind == quality.UsageDecisionPost {
+	switch kind {
+	case quality.LotUsageSet, quality.StockTransfer, quality.UsageDecisionPost:
 		return string(lot)
+	case quality.InspectionSubmit:
+		return system + "|" + string(lot)
 	}
 	return system + "|" + object
 }
@@ -178,24 +182,37 @@ func (t *Tx) StaleUsage(systems []string, before time.Time) (ids []string, err e
 	return ids, err
 }
 
-// LookAgain makes a settled effect due, to see what the system shows by now. What is wanted is asked for as before.
-func (t *Tx) LookAgain(id string, now time.Time) error {
-	return t.exec(`UPDATE effect SET state = 'due', due = ?, asked = ? WHERE id = ? AND state = 'settled'`, text(now), text(now), id)
+// LookAgain makes a settled effect due at a time, to see what the system shows by then. What is wanted is asked for as
+// before.
+func (t *Tx) LookAgain(id string, due time.Time) error {
+	return t.exec(`UPDATE effect SET state = 'due', due = ?, asked = ? WHERE id = ? AND state = 'settled'`, text(due), text(due), id)
 }
 
-// NextEffect returns when the next effect becomes due or its lease ends; ok is false if none waits.
-func (t *Tx) NextEffect() (at time.Time, ok bool, err error) {
-	var due, lease sql.NullString
-	err = t.row(`SELECT (SELECT MIN(due) FROM effect WHERE state = 'due'), (SELECT MIN(lease) FROM effect WHERE state = 'leased')`).Scan(&due, &lease)
-	if err != nil {
-		return time.Time{}, false, err
+// NextEffect tells whether an effect of a system is due by now, or its lease has ended, and when the next one will be; zero
+// = none waits.
+func (t *Tx) NextEffect(system string, now time.Time) (due bool, next time.Time, err error) {
+	at := text(now)
+	var dueAt, lease sql.NullString
+	if err := t.row(`SELECT EXISTS (SELECT 1 FROM effect WHERE system = ? AND state = 'due' AND due <= ?)
+		OR EXISTS (SELECT 1 FROM effect WHERE system = ? AND state = 'leased' AND lease <= ?),
+		(SELECT MIN(due) FROM effect WHERE system = ? AND state = 'due' AND due > ?),
+		(SELECT MIN(lease) FROM effect WHERE system = ? AND state = 'leased' AND lease > ?)`,
+		system, at, system, at, system, at, system, at).Scan(&due, &dueAt, &lease); err != nil {
+		return false, time.Time{}, err
 	}
-	next := due.String
-	if next == "" || lease.String != "" && lease.String < next {
-		next = lease.String
+	first := dueAt.String
+	if first == "" || lease.String != "" && lease.String < first {
+		first = lease.String
 	}
-	at, err = parse(next)
-	return at, next != "", err
+	next, err = parse(first)
+	return due, next, err
+}
+
+// WakeEffects makes the effects of a system due that it sent away or did not answer. One whose write may have landed keeps
+// its time: it must not be looked for before the write had its chance.
+func (t *Tx) WakeEffects(system string, now time.Time) error {
+	return t.exec(`UPDATE effect SET due = ? WHERE system = ? AND state = 'due' AND due > ? AND outcome = ?`,
+		text(now), system, text(now), event.RetryLater)
 }
 
 // MarkWrite records, before a write leaves, that one may have happened, and keeps the lease until then. It returns false

@@ -220,9 +220,15 @@ func TestTx_ClaimEffects(t *testing.T) {
 			t.Fatal("claimed before its time")
 		}
 		view(t, e.store, func(tx *Tx) error {
-			at, waits, err := tx.NextEffect()
-			if !waits || !at.Equal(e.now.Add(time.Minute)) {
-				t.Errorf("next is %v, %t", at, waits)
+			due, at, err := tx.NextEffect("s4", e.now)
+			if due || !at.Equal(e.now.Add(time.Minute)) {
+				t.Errorf("next is %v, %t", at, due)
+			}
+			if due, at, err := tx.NextEffect("s5", e.now); due || !at.IsZero() || err != nil {
+				t.Errorf("next of another system is %v, %t, %v", at, due, err)
+			}
+			if due, at, err := tx.NextEffect("s4", e.now.Add(time.Minute)); !due || !at.IsZero() || err != nil {
+				t.Errorf("by then %v, %t, %v", at, due, err)
 			}
 			return err
 		})
@@ -238,6 +244,35 @@ func TestTx_ClaimEffects(t *testing.T) {
 			t.Errorf("row is %+v", r)
 		}
 	})
+}
+
+func TestTx_WakeEffects(t *testing.T) {
+	e := newEffects(t)
+	for i, c := range []struct {
+		lot     string
+		system  string
+		outcome event.Outcome
+		woken   bool
+	}{{"down", "s4", event.RetryLater, true}, {"landing", "s4", event.Unknown, false}, {"elsewhere", "s5", event.RetryLater, false}} {
+		intent := usageOf(c.lot, false)
+		intent.System = c.system
+		e.want(intent, int64(i+1))
+		r := e.one("a")
+		later := e.now.Add(time.Hour)
+		update(t, e.store, func(tx *Tx) error { return tx.DeferEffect(&r, later, c.outcome, "", "") })
+		update(t, e.store, func(tx *Tx) error { return tx.WakeEffects("s4", e.now) })
+		want := later
+		if c.woken {
+			want = e.now
+		}
+		if got := e.get(r.ID); !got.Due.Equal(want) || got.State != EffectDue {
+			t.Errorf("%s of %s is %s for %s, want %s", c.outcome, c.system, got.State, got.Due, want)
+		}
+		if c.woken {
+			r := e.one("a")
+			e.settle(&r, EffectSettled)
+		}
+	}
 }
 
 // model is what must hold of effects whatever dispatchers do: one writer of a lot at a time, and no request forgotten.

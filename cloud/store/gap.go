@@ -153,17 +153,19 @@ func seenAt(r *EpochRow) time.Time {
 	return r.FirstSeen
 }
 
-// accountedFor returns the seqs of an epoch and lane that came, or that its agent declared as gone.
+// accountedFor returns the seqs of an epoch and lane that came, or that its agent declared as gone; of lane quality those
+// that persons signed for, too.
 func (t *Tx) accountedFor(plant event.PlantID, agent string, epoch event.Epoch, lane event.Lane) (Ranges, error) {
 	have, err := t.Coverage(plant, agent, epoch, lane)
 	if err != nil {
 		return nil, err
 	}
 	lost, err := t.losses(plant, agent, epoch, lane)
-	for _, x := range lost {
-		have = have.Add(x.From, x.To)
+	if err != nil || lane != event.LaneQuality {
+		return have.Unite(lost), err
 	}
-	return have, err
+	signed, err := t.SignedFor(plant, agent, epoch)
+	return have.Unite(lost).Unite(signed), err
 }
 
 // keptAt returns the plant's records that the cloud did not understand, or that failed, and that name no lot: each may be

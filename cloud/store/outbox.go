@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -32,17 +33,50 @@ func (t *Tx) MarkOutbox(topic, key string) error {
 		DO UPDATE SET changes = outbox.changes + 1`, topic, key)
 }
 
-// Outbox returns at most limit rows, oldest first, but for those of control records.
-func (t *Tx) Outbox(limit int) ([]OutboxRow, error) {
-	return t.outbox(`topic NOT LIKE 'control/%' ORDER BY id LIMIT ?`, limit)
+// OutboxExcept names rows that are not to be returned: those of topics that can't be written, and those that can't be sent
+// themselves. Up to [MostExcept] of each are looked at.
+type OutboxExcept struct {
+	Topics []string
+	IDs    []int64
 }
 
-// OutboxControl returns at most limit rows of control records, oldest first: of the plants of which no lot status waits
-// behind the row with the id after. What an agent reads in a control record is as new as its lot status.
-func (t *Tx) OutboxControl(after int64, limit int) ([]OutboxRow, error) {
+// MostExcept bounds both lists of an [OutboxExcept], so that one statement serves for any number of them.
+const MostExcept = 64
+
+// sql returns the condition that rows meet that are not excepted, and its arguments.
+func (x OutboxExcept) sql() (where string, args []any) {
+	for i := range MostExcept {
+		topic := ""
+		if i < len(x.Topics) {
+			topic = x.Topics[i]
+		}
+		args = append(args, topic)
+	}
+	for i := range MostExcept {
+		id := int64(0)
+		if i < len(x.IDs) {
+			id = x.IDs[i]
+		}
+		args = append(args, id)
+	}
+	list := `?` + strings.Repeat(", ?", MostExcept-1)
+	return `topic NOT IN (` + list + `) AND id NOT IN (` + list + `)`, args
+}
+
+// Outbox returns at most limit rows, oldest first, but for those of control records and those that are excepted.
+func (t *Tx) Outbox(limit int, except OutboxExcept) ([]OutboxRow, error) {
+	where, args := except.sql()
+	return t.outbox(`topic NOT LIKE 'control/%' AND `+where+` ORDER BY id LIMIT ?`, append(args, limit)...)
+}
+
+// OutboxControl returns at most limit rows of control records that are not excepted, oldest first: of the plants of which
+// no lot status waits behind the row with the id after. What an agent reads in a control record is as new as its lot
+// status.
+func (t *Tx) OutboxControl(after int64, limit int, except OutboxExcept) ([]OutboxRow, error) {
+	where, args := except.sql()
 	return t.outbox(`topic >= 'control/' AND topic < 'control0' AND value IS NULL AND NOT EXISTS (SELECT 1 FROM outbox s
-		WHERE s.topic = 'lot-status/' || substr(o.topic, length('control/') + 1) AND s.value IS NULL AND s.id > ?)
-		ORDER BY id LIMIT ?`, after, limit)
+		WHERE s.topic = 'lot-status/' || substr(o.topic, length('control/') + 1) AND s.value IS NULL AND s.id > ?) AND `+where+`
+		ORDER BY id LIMIT ?`, append(append([]any{after}, args...), limit)...)
 }
 
 func (t *Tx) outbox(where string, args ...any) ([]OutboxRow, error) {

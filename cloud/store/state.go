@@ -23,6 +23,12 @@ const state = `SELECT 'lot', key, doc FROM lot
 	UNION ALL SELECT 'lot_plant', lot || ' ' || plant, '' FROM lot_plant
 	ORDER BY 1, 2`
 
+// CountInbox returns how many events were accepted.
+func (t *Tx) CountInbox() (n int64, err error) {
+	err = t.row(`SELECT COUNT(*) FROM inbox`).Scan(&n)
+	return n, err
+}
+
 // Dump writes all aggregates in one order, a line each: two databases with the same state give the same bytes.
 func (t *Tx) Dump(w io.Writer) error {
 	b := bufio.NewWriter(w)

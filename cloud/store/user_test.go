@@ -1,7 +1,6 @@
 package store
 
 import (
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -10,15 +9,7 @@ import (
 )
 
 func TestTx_User(t *testing.T) {
-	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := open(t)
 	at := time.Date(2026, 11, 24, 6, 30, 0, 0, time.UTC)
 	alice := UserRow{
 		Name: "alice", Version: 1, Printed: "Alice Weber", Person: "4711", Roles: []string{"quality", "viewer"}, Plants: []event.PlantID{"p1", "p2"},

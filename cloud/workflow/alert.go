@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,6 +19,8 @@ const (
 	AlertDisposition event.Name = "disposition_delayed" // subject: lot
 	AlertStuck       event.Name = "release_stuck"       // subject: lot
 	AlertRisk        event.Name = "order_at_risk"       // subject: order/line@lot
+	AlertRetired     event.Name = "agent_retired_sends" // subject: plant/agent
+	AlertDispatch    event.Name = "dispatch_off"        // subject: system, or AllSystems
 )
 
 // remedy says who acts on an alert, and how.
@@ -31,10 +34,43 @@ func remedy(code event.Name) (owner event.Name, next string) {
 		return "quality", "make the inspection that is required, or cancel it with a reason"
 	case AlertDisposition:
 		return "quality", "decide about the lot in the QMS"
+	case AlertGate:
+		return "warehouse", "stop the lot's tasks by hand, and find what was picked or shipped; the alert ends by itself when the warehouse shows them held"
+	case AlertSubmit:
+		return "operator", "look at the effect and the QMS's link; who decides about the lot may miss the result there"
 	case AlertRisk:
 		return "customer service", "tell the customer, or hurry what the lot waits for"
+	case AlertRetired:
+		return "operator", "switch the gateway off; if it is to serve again, accept its newest epoch by agents epoch decide"
+	case AlertDispatch:
+		return "admin", "keep held lots where they are by hand; look at what waits by systems list, then systems dispatch on, or systems resume"
+	case store.AlertTopic:
+		return "operator", "make the topic, or give the cloud the right to write it; what waits is sent by itself then"
+	case store.AlertUnfit:
+		return "operator", "report this with the record's key: the lot is shown as not free to move, or the agent is told nothing new, until it fits"
 	}
 	return "operator", "look at what the lot's release waits for, and at the ERP's link"
+}
+
+// Raise raises an alert for a part that has no events of its own. One that is raised already stays as it is.
+func (e *Engine) Raise(ctx context.Context, code event.Name, subject, detail string) error {
+	t := &turn{}
+	return e.commit(ctx, t, func() error { return t.raise(code, subject, detail) })
+}
+
+// Clear takes back what [Engine.Raise] raised; it does nothing where nothing is raised.
+func (e *Engine) Clear(ctx context.Context, code event.Name, subject string) error {
+	t := &turn{}
+	return e.commit(ctx, t, func() error { return t.clear(code, subject) })
+}
+
+// Raised returns the subjects of the alerts of a code that are raised, sorted.
+func (e *Engine) Raised(ctx context.Context, code event.Name) (subjects []string, err error) {
+	err = e.store.View(ctx, func(tx *store.Tx) error {
+		subjects, err = tx.AlertSubjects(code)
+		return err
+	})
+	return subjects, err
 }
 
 func (t *turn) raise(code event.Name, subject, detail string) error {

@@ -15,7 +15,7 @@ import (
 func (m *mesh) marks(g *gateway) (n int64) {
 	m.t.Helper()
 	if err := m.store.Update(m.t.Context(), func(tx *store.Tx) error {
-		rows, err := tx.OutboxControl(math.MaxInt64, 10000)
+		rows, err := tx.OutboxControl(math.MaxInt64, 10000, store.OutboxExcept{})
 		for i := range rows {
 			if rows[i].Topic == TopicControl+"/"+string(g.plant) && rows[i].Key == g.name {
 				n += rows[i].Changes
@@ -140,6 +140,7 @@ func TestAlert_Unenforced(t *testing.T) {
 	}
 	m.down["s4"] = true
 	m.want(g.send("hold", held(lotA, "1")), Accepted)
+	m.work()
 	m.pass(4 * time.Minute)
 	if a := alerts(); len(a) != 0 {
 		t.Fatalf("alerts are %+v", a)
@@ -155,7 +156,7 @@ func TestAlert_Unenforced(t *testing.T) {
 	}
 	var raised, cleared int
 	m.view(func(tx *store.Tx) error {
-		rows, err := tx.Outbox(10000)
+		rows, err := tx.Outbox(10000, store.OutboxExcept{})
 		for _, r := range rows {
 			if r.Topic == TopicAlert && r.Message.Header(event.HeaderType) == string(event.TypeAlertRaised) {
 				raised++

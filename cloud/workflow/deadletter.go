@@ -2,7 +2,9 @@ package workflow
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -59,7 +61,7 @@ func (t *turn) wait(in *Input, e *event.Event, cause error, object string) (Resu
 	}
 	t.wantsTimers = true
 	return r, t.tx.PutTimer(quality.Timer{
-		Name: timerWaiting, Object: strconv.FormatInt(r.Deadletter, 10), Due: t.now.Add(waitLimit),
+		Name: timerWaiting, Object: strconv.FormatInt(r.Deadletter, 10), Due: t.now.Add(WaitLimit),
 	})
 }
 
@@ -345,6 +347,59 @@ func (e *Engine) Fix(ctx context.Context, id int64, value []byte, principal, rea
 		return err
 	})
 	return fixed, err
+}
+
+// ActDeadletterDrop is the act by which persons drop a record that was kept. Make it by [DropDeadletter].
+const ActDeadletterDrop = "deadletter.drop"
+
+// Particulars of the act, besides the signatures.
+const (
+	detailDeadletter = "deadletter"
+	detailRaw        = "raw_sha256"
+)
+
+// signersOfDrop is how many persons it takes, whatever a plant's policy says about gaps: what is dropped is never applied.
+const signersOfDrop = 2
+
+// DropDeadletter returns the act of dropping a kept record: it is never applied, and what waited behind it, a release
+// above all, goes on without it. The record itself stays, whole, with who dropped it and why. Raw is the hash of its
+// value: persons sign for these bytes. Who and why is for the caller to add, with the signatures of two persons.
+func DropDeadletter(id int64, raw event.Hash) *event.ActRecorded {
+	n := strconv.FormatInt(id, 10)
+	return &event.ActRecorded{Act: ActDeadletterDrop, About: "deadletter:" + n, Detail: map[string]string{detailDeadletter: n, detailRaw: string(raw)}}
+}
+
+// RawHash returns the hash of a kept record's value.
+func RawHash(value []byte) event.Hash {
+	sum := sha256.Sum256(value)
+	return event.Hash(hex.EncodeToString(sum[:]))
+}
+
+// dropLetter closes a kept record that is never to be applied. The next copy of it is a duplicate.
+func (t *turn) dropLetter(in *Input, e *event.Event, d *event.ActRecorded) error {
+	id, err := strconv.ParseInt(d.Detail[detailDeadletter], 10, 64)
+	if err != nil {
+		return problem.New(problem.Usage, "dead letter %.40q: %w", d.Detail[detailDeadletter], err)
+	}
+	row, err := t.tx.Deadletter(id)
+	switch {
+	case err != nil:
+		return err
+	case !row.State.Open():
+		return problem.New(problem.RuleRefused, "dead letter %d is closed: %s", id, row.State)
+	case RawHash(row.Message.Value) != event.Hash(d.Detail[detailRaw]):
+		return problem.New(problem.StateMoved, "dead letter %d holds other bytes than those that were signed for", id)
+	case len(SignersOf(d)) < signersOfDrop:
+		return problem.New(problem.RuleRefused, "it takes the signatures of %d persons to drop a record", signersOfDrop)
+	}
+	if row.State == store.Waiting {
+		if err := t.tx.CancelTimer(timerWaiting, strconv.FormatInt(id, 10)); err != nil {
+			return err
+		}
+		row.State = store.Dead // from here on it is a matter that persons decided
+	}
+	t.parked = nil // its key may wait no more
+	return t.close(&row, store.Dropped, principalOf(in, e), d.Reason, e)
 }
 
 func (e *Engine) correction(row *store.DeadletterRow, value []byte, principal string) (*event.Event, error) {

@@ -52,12 +52,12 @@ type Config struct {
 
 // Engine applies events to the store.
 type Engine struct {
-	store   *store.Store
-	cfg     Config
-	now     func() time.Time
-	log     zerolog.Logger
-	metrics *metrics
-	heard   *heard
+	store    *store.Store
+	cfg      Config
+	now      func() time.Time
+	log      zerolog.Logger
+	metrics  *metrics
+	arrivals *arrivals
 
 	attention *attention // agents whose control record may say something new
 
@@ -69,7 +69,7 @@ type Engine struct {
 // New returns an engine on an open store. Now is the clock; reg may be nil.
 func New(s *store.Store, cfg Config, now func() time.Time, log zerolog.Logger, reg prometheus.Registerer) *Engine {
 	e := &Engine{
-		store: s, cfg: cfg, now: now, log: log, metrics: newMetrics(reg), heard: &heard{start: now(), at: map[event.PlantID]time.Time{}},
+		store: s, cfg: cfg, now: now, log: log, metrics: newMetrics(reg), arrivals: &arrivals{start: now(), at: map[event.PlantID]time.Time{}},
 		attention: &attention{agents: map[agentKey]*regard{}},
 		effects:   make(chan struct{}, 1), outgoing: make(chan struct{}, 1), timers: make(chan struct{}, 1),
 	}
@@ -172,7 +172,7 @@ func (e *Engine) Apply(ctx context.Context, inputs []Input, offsets []Offset) ([
 		return nil, err
 	}
 	e.metrics.count(inputs, decoded, results, t.now)
-	e.heard.note(inputs, t.now)
+	e.arrivals.note(inputs, t.now)
 	return results, nil
 }
 
@@ -201,7 +201,7 @@ func (t *turn) moved(in *Input) (cause, err error) {
 func (e *Engine) commit(ctx context.Context, t *turn, f func() error) error {
 	err := e.store.Update(ctx, func(tx *store.Tx) error {
 		// A transaction that is tried again starts with nothing.
-		*t = turn{engine: e, inputs: t.inputs, unsound: t.unsound, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
+		*t = turn{engine: e, inputs: t.inputs, unsound: t.unsound, fold: t.fold, tx: tx, now: event.At(e.now()).Truncate(time.Microsecond)}
 		if err := f(); err != nil {
 			return err
 		}

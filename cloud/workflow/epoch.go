@@ -49,18 +49,20 @@ func (t *turn) register(plant event.PlantID, o event.Origin) (fork error, err er
 		return nil, fmt.Errorf("read epoch %s of %s/%s: %w", o.Epoch, plant, o.Agent, err)
 	}
 	if row == nil || row.Prev == "" {
-		if row, err = t.admit(plant, o, row); err != nil {
+		if row, err = t.admitDecided(plant, o, row); err != nil {
 			return nil, fmt.Errorf("register epoch %s of %s/%s: %w", o.Epoch, plant, o.Agent, err)
 		}
 	}
 	switch {
 	case row.Superseded:
-		return problem.New(problem.EpochFork, "agent %s/%s: epoch %s is not the one that goes on", plant, o.Agent, o.Epoch), nil
+		fork = problem.New(problem.EpochFork, "agent %s/%s: epoch %s is not the one that goes on", plant, o.Agent, o.Epoch)
 	case row.Closed && int64(o.Seq) > row.Closing(o.Lane):
-		return problem.New(problem.EpochFork, "agent %s/%s: epoch %s was closed at seq %d of lane %s, this is seq %d",
-			plant, o.Agent, o.Epoch, row.Closing(o.Lane), o.Lane, o.Seq), nil
+		fork = problem.New(problem.EpochFork, "agent %s/%s: epoch %s was closed at seq %d of lane %s, this is seq %d",
+			plant, o.Agent, o.Epoch, row.Closing(o.Lane), o.Lane, o.Seq)
+	default:
+		return nil, nil
 	}
-	return nil, nil
+	return fork, t.speaks(plant, o.Agent)
 }
 
 // admit stores an epoch that sends its first record; announced is its row if its successor came first.

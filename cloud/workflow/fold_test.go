@@ -63,6 +63,15 @@ func (m *mesh) life(r *rand.Rand) {
 			m.say(accepted(lotA, event.EvidenceAccepted{Plant: "p2", Agent: "gw1", Barrier: m.clock.UnixMicro() + int64(i)}, "eve", "bob"))
 		},
 		func(i int) { m.allocate(event.Name(fmt.Sprint(i%2)), "5", m.clock.Add(9*time.Hour)) },
+		func(i int) {
+			a.send(fmt.Sprint("again", i), &event.CharacteristicRecorded{
+				OfLot: event.OfLot{Lot: lotA}, InspectionID: "inspection:mes:1", Characteristic: "torque", SampleNo: 1, Kind: event.Variable, Value: "45",
+				Unit: "N.m", LSL: "40", Evaluation: event.Pass, MeasuredAt: event.At(m.clock), Corrects: event.Name(fmt.Sprint("r", i)),
+			})
+		},
+		func(i int) {
+			m.moved[lotA] = append(m.moved[lotA], event.Movement{Document: fmt.Sprint(i), Kind: "601", At: event.At(m.clock)})
+		},
 		func(int) { a.answer() },
 		func(int) { b.answer() },
 		func(int) { m.fireNow() },
@@ -86,23 +95,70 @@ func TestRebuild_GivesTheSameState(t *testing.T) {
 			t.Parallel()
 			m := newMesh(t)
 			m.life(rand.New(rand.NewPCG(seed, 1)))
-			again := newMesh(t)
-			again.clock = m.clock
-			if err := again.Rebuild(t.Context(), m.store); err != nil {
-				t.Fatal(err)
-			}
-			was, is := m.dump(), again.dump()
-			if was == is && was != "" {
-				return
-			}
-			old, now := strings.Split(was, "\n"), strings.Split(is, "\n")
-			for i := range min(len(old), len(now)) {
-				if old[i] != now[i] {
-					t.Fatalf("the state was\n%s\nrebuilt it is\n%s", old[i], now[i])
-				}
-			}
-			t.Fatalf("the state had %d lines, rebuilt it has %d", len(old), len(now))
+			newMesh(t).rebuilds(m)
 		})
+	}
+}
+
+// rebuilds fails unless the inbox of was gives the same state here.
+func (m *mesh) rebuilds(was *mesh) {
+	m.t.Helper()
+	m.clock = was.clock
+	if err := m.Rebuild(m.t.Context(), was.store); err != nil {
+		m.t.Fatal(err)
+	}
+	then, is := was.dump(), m.dump()
+	if then == is && then != "" {
+		return
+	}
+	old, now := strings.Split(then, "\n"), strings.Split(is, "\n")
+	for i := range min(len(old), len(now)) {
+		if old[i] != now[i] {
+			m.t.Fatalf("the state was\n%s\nrebuilt it is\n%s", old[i], now[i])
+		}
+	}
+	m.t.Fatalf("the state had %d lines, rebuilt it has %d", len(old), len(now))
+}
+
+// What was allowed when it was done stays done, although it would be refused today.
+func TestRebuild_PoliciesOfTheTime(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	lot := "lot::M:C"
+	g := m.gateway("p3", "gw1") // no QMS, and one person signs
+	m.want(g.send("made", made(lot, "M")), Accepted)
+	gap := event.ObjectID("gap:mes:1")
+	m.want(g.send("gap", &event.GapRecorded{
+		GapID: gap, Source: "opcua", Equipment: "press4", From: event.At(m.clock.Add(-time.Minute)), To: event.At(m.clock), Reason: event.GapDisconnect,
+	}), Accepted)
+	m.want(m.say(accepted(lot, event.EvidenceAccepted{GapID: gap}, "eve")), Accepted)
+	m.want(g.send("fail", completed(lot, "1", event.VerdictFail)), Accepted)
+	step := event.NonconformanceStep{OfLot: event.OfLot{Lot: event.LotKey(lot)}, NonconformanceID: "nonconformance:mes:1", By: "op", At: event.At(m.clock), Reason: "none"}
+	m.want(g.send("void", &event.NonconformanceVoided{NonconformanceStep: step}), Accepted)
+	m.want(g.send("decided", decided(lot, "1", quality.Release, "500")), Accepted)
+	if f := m.lot(lot); len(f.Acceptances) != 1 || len(f.Open) != 0 || f.Lot.Decision != quality.Release {
+		t.Fatalf("the lot is %+v", f)
+	}
+
+	strict := newMesh(t)
+	strict.cfg.Plants = map[event.PlantID]quality.Plant{"p3": {ID: "p3", ERP: "s4", QMS: "qms1"}}
+	strict.cfg.Materials = map[string]quality.Material{"M": {BaseUnit: "each"}}
+	for name, data := range map[string]event.Data{
+		"a signature of one":                accepted(lot, event.EvidenceAccepted{GapID: gap}, "eve"),
+		"a decision that is not the QMS's":  decided(lot, "1", quality.Release, "500"),
+		"a lot in a unit that is not known": made(lot, "M"),
+	} {
+		other := newMesh(t)
+		other.cfg = strict.cfg
+		og := other.gateway("p3", "gw1")
+		r := og.send(name, data)
+		if r.Outcome == Accepted {
+			t.Errorf("%s is accepted under the new policies, so that this test proves nothing", name)
+		}
+	}
+	strict.rebuilds(m)
+	if f := strict.lot(lot); len(f.Acceptances) != 1 || f.Lot.Decision != quality.Release {
+		t.Errorf("rebuilt, the lot is %+v", f)
 	}
 }
 
@@ -242,4 +298,39 @@ func TestInterleaving_TwoPlants(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An agent that went out of service is not asked for in the rebuilt database either.
+func TestRebuild_Retired(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	g := m.inspectedLot()
+	o := m.gateway("p2", "gw9")
+	m.want(o.send("run", &event.RunEnded{Run: event.Run{
+		OfLot: event.OfLot{Lot: lotA}, RunID: "run:mes:1", Equipment: "mill2", WorkOrder: "work_order:mes:1", At: event.At(m.clock),
+	}}), Accepted)
+	if _, err := m.Question(t.Context(), "p2", "gw9"); err != nil {
+		t.Fatal(err)
+	}
+	o.answer()
+	act := RetireAgent("p2", "gw9", Rest{Answered: true})
+	act.Principal, act.Reason = "alice", "the line was sold"
+	m.want(m.say(act), Accepted)
+
+	again := newMesh(t)
+	again.rebuilds(m)
+	again.agents["p1/gw1"], again.facts = g, m.facts
+	g.mesh = again
+	again.view(func(tx *store.Tx) error {
+		retired, err := tx.Retired("p2", "gw9")
+		if retired == nil || retired.Principal != "ann" {
+			t.Errorf("rebuilt, the agent is retired by %+v", retired)
+		}
+		return err
+	})
+	again.want(again.say(decided(lotA, "1", quality.Release, "500")), Accepted)
+	g.answer()
+	again.fireNow()
+	again.work()
+	again.state(lotA, quality.Released)
 }

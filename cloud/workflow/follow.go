@@ -51,6 +51,9 @@ func (t *turn) putLot(in *Input, e *event.Event, lot, was *quality.Lot) error {
 	if err := t.watch(lot, was); err != nil {
 		return err
 	}
+	if err := t.watchGates(lot, was); err != nil {
+		return err
+	}
 	return t.markStatus(lot, e.Plant)
 }
 
@@ -122,6 +125,9 @@ func (t *turn) putRelease(in *Input, e *event.Event, c *quality.Change, before *
 		was := find(before.Inspections, func(y *quality.Inspection) bool { return y.ID == x.ID })
 		v := version[quality.Inspection]{x.Name(), x.Lot, was, x, func(y *quality.Inspection) *int64 { return &y.Version }, t.tx.PutInspection}
 		if err := v.store(t, in, e); err != nil {
+			return err
+		}
+		if err := t.watchInspection(x, was); err != nil {
 			return err
 		}
 		t.suspect(x.Lot)

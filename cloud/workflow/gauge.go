@@ -23,10 +23,10 @@ import (
 //
 // While the database does not answer there are none: one that is invalid would take all others of the program with it.
 type gauges struct {
-	store  *store.Store
-	plants []event.PlantID // configured ones, which show 0
-	now    func() time.Time
-	heard  *heard
+	store    *store.Store
+	plants   []event.PlantID // configured ones, which show 0
+	now      func() time.Time
+	arrivals *arrivals
 }
 
 // scrapeLimit is far above what counting takes, and below the time that a scrape waits.
@@ -80,7 +80,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(oldestHoldDesc, age, string(plant))
 		gauge(gapsDesc, float64(f.gaps[plant]), string(plant))
-		gauge(silentDesc, max(0, now.Sub(g.heard.latest(plant, last)).Seconds()), string(plant))
+		gauge(silentDesc, max(0, now.Sub(g.arrivals.latest(plant, last)).Seconds()), string(plant))
 		gauge(undecidedDesc, float64(f.undecided[plant]), string(plant))
 	}
 }
@@ -124,16 +124,16 @@ func (f *figures) read(tx *store.Tx, plants []event.PlantID) (err error) {
 	return nil
 }
 
-// heard remembers when each plant's last record came, telemetry included, which leaves no row. What came before the
+// arrivals remembers when each plant's last record came, telemetry included, which leaves no row. What came before the
 // start, or to another copy, only the inbox knows.
-type heard struct {
+type arrivals struct {
 	start time.Time // stands for a plant that nothing was heard of
 	mu    sync.Mutex
 	at    map[event.PlantID]time.Time
 }
 
 // note notes that records came.
-func (h *heard) note(inputs []Input, now time.Time) {
+func (h *arrivals) note(inputs []Input, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range inputs {
@@ -144,7 +144,7 @@ func (h *heard) note(inputs []Input, now time.Time) {
 }
 
 // latest returns the time of a plant's last record; stored is that of the last one in the inbox.
-func (h *heard) latest(plant event.PlantID, stored time.Time) time.Time {
+func (h *arrivals) latest(plant event.PlantID, stored time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at, ok := h.at[plant]
@@ -162,11 +162,11 @@ func (e *Engine) register(reg prometheus.Registerer) {
 	if reg == nil {
 		return
 	}
-	g := &gauges{store: e.store, now: e.now, heard: e.heard}
+	g := &gauges{store: e.store, now: e.now, arrivals: e.arrivals}
 	for plant := range e.cfg.Plants {
 		if plant != "" {
 			g.plants = append(g.plants, plant)
 		}
 	}
-	reg.MustRegister(g, &waits{store: e.store, now: e.now})
+	reg.MustRegister(g, &waits{store: e.store, now: e.now}, &retired{store: e.store, plants: g.plants})
 }

@@ -158,7 +158,7 @@ func TestMetrics_Count(t *testing.T) {
 	}
 }
 
-func TestHeard_Latest(t *testing.T) {
+func TestArrivals_Latest(t *testing.T) {
 	start := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 	at := func(minute int) time.Time { return start.Add(time.Duration(minute) * time.Minute) }
 	for name, c := range map[string]struct{ heard, stored, want time.Time }{
@@ -169,7 +169,7 @@ func TestHeard_Latest(t *testing.T) {
 		"StoredByAnotherCopy":  {at(5), at(9), at(9)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &heard{start: start, at: map[event.PlantID]time.Time{}}
+			h := &arrivals{start: start, at: map[event.PlantID]time.Time{}}
 			if !c.heard.IsZero() {
 				h.note([]Input{{Plant: "p1"}, {Plant: "p2", Event: &event.Event{}}}, c.heard)
 			}

@@ -59,8 +59,8 @@ func (t *turn) hear(plant event.PlantID, agent string) {
 	t.agents[agentKey{plant, agent}] = true
 }
 
-// heard finds the heads that are whole now, and has the lots looked at that waited for them.
-func (t *turn) heard() error {
+// countAnswers finds the heads that are whole now, and has the lots looked at that waited for them.
+func (t *turn) countAnswers() error {
 	for k := range t.epochsMoved {
 		whole, err := t.tx.MarkWhole(k.plant, k.agent, k.epoch, t.now)
 		if err != nil {
@@ -130,10 +130,10 @@ func (t *turn) answered(k agentKey) error {
 	if best <= 0 {
 		return nil
 	}
-	return t.hasAnswered(k, best)
+	return t.noteAnswer(k, best)
 }
 
-func (t *turn) hasAnswered(k agentKey, barrier int64) error {
+func (t *turn) noteAnswer(k agentKey, barrier int64) error {
 	row, err := t.tx.AgentRow(k.plant, k.agent)
 	if err != nil || row.Answered >= barrier {
 		return err

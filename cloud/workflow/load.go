@@ -9,7 +9,7 @@ import (
 
 // load reads what an event names and what belongs to its lot.
 func (t *turn) load(e *event.Event) (o quality.Objects, err error) {
-	o.Now = t.now
+	o.Now, o.Judged = t.now, t.fold
 	n := quality.Names(e)
 	if n.Lot != "" {
 		if o.Lot, err = t.tx.Lot(n.Lot); err != nil {
@@ -21,6 +21,11 @@ func (t *turn) load(e *event.Event) (o quality.Objects, err error) {
 	}
 	if n.Hold != "" {
 		if o.Hold, err = t.tx.Hold(n.Hold, n.Lot); err != nil {
+			return o, err
+		}
+	}
+	if n.CaseHold != "" {
+		if o.CaseHold, err = t.tx.Hold(n.CaseHold, n.Lot); err != nil {
 			return o, err
 		}
 	}

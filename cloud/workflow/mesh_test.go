@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/store/storetest"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
@@ -28,6 +28,8 @@ type mesh struct {
 	posted  []string // usage decisions and messages, in order
 	down    map[string]bool
 	foreign map[event.LotKey]bool
+	moved   map[event.LotKey][]event.Movement // what left a lot's stock in the ERP
+	tasks   map[event.LotKey][]event.Movement // what the warehouse has begun
 }
 
 // gateway is one agent.
@@ -50,18 +52,11 @@ var meshPlants = map[event.PlantID]quality.Plant{
 
 func newMesh(t *testing.T) *mesh {
 	t.Helper()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "holdfast.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.Open(t)
 	m := &mesh{
 		t: t, clock: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC), agents: map[string]*gateway{}, erp: map[event.LotKey]event.UsageStatus{},
 		gates: map[event.LotKey]quality.Gate{}, down: map[string]bool{}, foreign: map[event.LotKey]bool{},
+		moved: map[event.LotKey][]event.Movement{}, tasks: map[event.LotKey][]event.Movement{},
 	}
 	m.Engine = New(s, Config{
 		Plants: meshPlants, Materials: map[string]quality.Material{"M": {BaseUnit: "kg"}, "MI": {BaseUnit: "kg", InspectionRequired: true}},
@@ -286,8 +281,14 @@ func (m *mesh) carryOut(row *store.EffectRow) Settlement {
 			s.Outcome = event.AlreadyApplied
 		}
 		m.erp[in] = s.Usage
+		if s.MovedSince = f.Lot.MovedSince(); !s.MovedSince.IsZero() {
+			s.Moved = m.moved[row.Lot]
+		}
 	case quality.TasksGate:
 		m.gates[row.Lot] = quality.WantedGate(&f, "s4")
+		if s.MovedSince = f.Lot.MovedSince(); !s.MovedSince.IsZero() {
+			s.Moved = m.tasks[row.Lot]
+		}
 	case quality.UsageDecisionPost:
 		m.posted = append(m.posted, "decision "+row.Object)
 	case quality.NoticeSend:

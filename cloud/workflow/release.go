@@ -54,7 +54,7 @@ func (t *turn) addPlant(lot event.LotKey, plant event.PlantID) error {
 
 // finish works out what the transaction means for releases.
 func (t *turn) finish() error {
-	if err := t.heard(); err != nil {
+	if err := t.countAnswers(); err != nil {
 		return fmt.Errorf("count answers: %w", err)
 	}
 	for _, plant := range slices.Sorted(maps.Keys(t.plantsMoved)) {

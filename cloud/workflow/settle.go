@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
@@ -20,9 +21,12 @@ type Settlement struct {
 	Foreign  event.UsageStatus // what someone else restricted the lot to; empty = nothing
 	Wrote    bool              // a write of ours led there
 	External string            // id of the record in the system
-	Code     string            // the vendor's
-	Message  string
-	Evidence []byte // JSON; goes to the ledger
+	// Moved is what the system says to have moved of the lot since MovedSince; zero = it was not asked.
+	Moved      []event.Movement
+	MovedSince time.Time
+	Code       string // the vendor's
+	Message    string
+	Evidence   []byte // JSON; goes to the ledger
 }
 
 // Settle ends a claimed effect: its row, the event that says so with all that follows, and the evidence in the ledger,
@@ -32,7 +36,10 @@ func (e *Engine) Settle(ctx context.Context, row *store.EffectRow, s Settlement)
 		MayLot: event.MayLot{Lot: row.Lot}, CommandID: event.Name(row.CommandID), EffectRef: event.Name(quality.Reference(row.CommandID)),
 		Kind: event.Name(row.Kind), System: event.Name(row.System), Object: row.Object, Wanted: s.Wanted, Outcome: s.Outcome,
 		Usage: s.Usage, UsageRaw: s.UsageRaw, Own: s.Own, Foreign: s.Foreign, Wrote: s.Wrote, ExternalRef: s.External, Attempts: row.Attempts,
-		Code: s.Code, Message: s.Message,
+		Code: s.Code, Message: s.Message, Moved: s.Moved,
+	}
+	if !s.MovedSince.IsZero() {
+		data.MovedSince = event.At(s.MovedSince)
 	}
 	ev := e.own(data, row.ID, strconv.FormatInt(row.Generation, 10), strconv.FormatInt(row.Attempts, 10), strconv.FormatInt(e.now().UnixNano(), 10))
 	ev.Causation, ev.Correlation = row.Cause, row.Correlation

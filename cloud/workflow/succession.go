@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,11 +41,23 @@ func DecideEpoch(plant event.PlantID, agent string, epoch event.Epoch, decision 
 
 // act does what an act means to the engine itself. An agent decides nothing: only the cloud's door has acts that do.
 func (t *turn) act(in *Input, e *event.Event, d *event.ActRecorded) error {
-	if in.Event == nil || d.Act != ActEpochDecide {
+	if in.Event == nil {
 		return nil
 	}
-	s := &succession{turn: t, in: in, event: e, reason: d.Reason, plant: event.PlantID(d.Detail[detailPlant]), agent: d.Detail[detailAgent]}
-	return s.decide(event.Epoch(d.Detail[detailEpoch]), event.EpochDecision(d.Detail[detailDecision]))
+	s := t.succession(in, e, d)
+	switch d.Act {
+	case ActEpochDecide:
+		return s.decide(event.Epoch(d.Detail[detailEpoch]), event.EpochDecision(d.Detail[detailDecision]))
+	case ActAgentRetire:
+		return s.retire(d)
+	case ActDeadletterDrop:
+		return t.dropLetter(in, e, d)
+	case ActDispatchOff:
+		return t.switchOff(in, e, d)
+	case ActDispatchOn:
+		return t.switchOn(d)
+	}
+	return nil
 }
 
 // succession is a person's decision about the epochs of one agent.
@@ -55,6 +68,10 @@ type succession struct {
 	reason string
 	plant  event.PlantID
 	agent  string
+}
+
+func (t *turn) succession(in *Input, e *event.Event, d *event.ActRecorded) *succession {
+	return &succession{turn: t, in: in, event: e, reason: d.Reason, plant: event.PlantID(d.Detail[detailPlant]), agent: d.Detail[detailAgent]}
 }
 
 func (s *succession) of(epoch event.Epoch) (*store.EpochRow, error) {
@@ -165,6 +182,9 @@ func (s *succession) accept(line []*store.EpochRow) error {
 		}
 	}
 	if err := s.note(line, event.EpochAccepted); err != nil {
+		return err
+	}
+	if err := s.back(); err != nil {
 		return err
 	}
 	s.wantsTimers = true
@@ -312,6 +332,32 @@ func (t *turn) supersede(k epochKey) error {
 		}
 	}
 	return nil
+}
+
+// admitDecided admits an epoch that sends its first record. Where persons decided about it before that, as they have where
+// the database was rebuilt and what was kept of it is gone, their decisions stand: an epoch that they accepted goes on.
+func (t *turn) admitDecided(plant event.PlantID, o event.Origin, announced *store.EpochRow) (*store.EpochRow, error) {
+	if announced == nil {
+		return t.admit(plant, o, nil)
+	}
+	stand, err := t.tx.EpochDecisions(plant, o.Agent)
+	if err != nil {
+		return nil, err
+	}
+	_, decided := stand[o.Epoch]
+	waits := announced.Superseded // for what was kept of it to be applied
+	row, err := t.admit(plant, o, announced)
+	if err != nil || !decided {
+		return row, err
+	}
+	for _, epoch := range slices.Sorted(maps.Keys(stand)) {
+		d := stand[epoch]
+		if err := t.tx.PutEpochDecision(&d); err != nil {
+			return nil, err
+		}
+	}
+	row.Superseded = waits
+	return row, t.putEpoch(row)
 }
 
 // decided has the agent told, and the lots of its plant looked at: what a second gateway sent is a gap until then.

@@ -256,7 +256,7 @@ func TestEngine_DecideEpoch(t *testing.T) {
 			t.Error("an agent accepted its own epoch")
 		}
 	})
-	t.Run("ARebuildAsksAgain", func(t *testing.T) {
+	t.Run("StandsInARebuild", func(t *testing.T) {
 		b := aside(t)
 		b.want(b.send("2", b.created("L2", "kg")), Quarantined, problem.EpochFork)
 		b.decide(2, event.EpochAccepted)
@@ -272,14 +272,28 @@ func TestEngine_DecideEpoch(t *testing.T) {
 				t.Errorf("lot %s is not known", lot)
 			}
 		}
-		// What the gateway sends from now on waits until a person has seen the rebuilt state, as effects do.
 		fresh.epoch, fresh.prev, fresh.seq, fresh.off = b.epoch, b.prev, b.seq, b.off
-		fresh.want(fresh.send("4", fresh.created("L4", "kg")), Quarantined, problem.EpochFork)
-		fresh.decide(2, event.EpochAccepted)
-		fresh.drain()
-		fresh.want(fresh.send("5", fresh.created("L5", "kg")), Accepted, "")
-		if f := fresh.facts("L4"); f.Lot.Key == "" || fresh.undecided() != 0 {
-			t.Errorf("after the decision L4 is %+v, %d epochs undecided", f.Lot, fresh.undecided())
+		fresh.want(fresh.send("4", fresh.created("L4", "kg")), Accepted, "")
+		if n := fresh.undecided(); n != 0 {
+			t.Errorf("%d epochs undecided", n)
+		}
+		fresh.restart(1, event.NoPrev)
+		fresh.seq = 7
+		fresh.want(fresh.send("5", fresh.created("L5", "kg")), Quarantined, problem.EpochFork)
+	})
+	t.Run("AgainstItStandsInARebuild", func(t *testing.T) {
+		b := aside(t)
+		b.want(b.send("2", b.created("L2", "kg")), Quarantined, problem.EpochFork)
+		b.decide(2, event.EpochQuarantined)
+		fresh := newBench(t)
+		fresh.clock = b.clock
+		if err := fresh.Rebuild(t.Context(), b.store); err != nil {
+			t.Fatal(err)
+		}
+		fresh.epoch, fresh.prev, fresh.seq, fresh.off = b.epoch, b.prev, b.seq, b.off
+		fresh.want(fresh.send("3", fresh.created("L3", "kg")), Quarantined, problem.EpochFork)
+		if n := fresh.undecided(); n != 0 {
+			t.Errorf("%d epochs undecided", n)
 		}
 	})
 	t.Run("AnnouncedByItsSuccessor", func(t *testing.T) {

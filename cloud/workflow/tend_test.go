@@ -155,7 +155,7 @@ func TestEngine_AnswerOfOneOfMany(t *testing.T) {
 	var lots []event.LotKey
 	answer := func(g *gateway, barrier int64) {
 		turn := &turn{}
-		if err := m.commit(t.Context(), turn, func() error { return turn.hasAnswered(agentKey{g.plant, g.name}, barrier) }); err != nil {
+		if err := m.commit(t.Context(), turn, func() error { return turn.noteAnswer(agentKey{g.plant, g.name}, barrier) }); err != nil {
 			t.Fatal(err)
 		}
 		lots = nil

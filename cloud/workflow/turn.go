@@ -19,6 +19,7 @@ type turn struct {
 	inputs []Input
 	tx     *store.Tx
 	now    time.Time
+	fold   bool // the events were accepted before: what was decided about them then stands
 
 	// What follows from these events can't be announced: the transaction was given up for them, and in this one they fail.
 	unsound map[event.ID]error
@@ -144,7 +145,7 @@ func (t *turn) duplicate(in *Input, e *event.Event) (Result, bool, error) {
 		return Result{}, false, err
 	}
 	if !known {
-		if content, known, err = t.tx.OpenDeadletterHash(e.ID); err != nil || !known {
+		if content, known, err = t.tx.KeptHash(e.ID); err != nil || !known {
 			return Result{}, false, err
 		}
 	}
@@ -391,8 +392,10 @@ const (
 	timerTouch   = "scope.touch"
 	timerWaiting = "event.waiting"
 	touchPage    = 200
-	waitLimit    = 24 * time.Hour
 )
+
+// WaitLimit is how long an event waits for an object that is not known yet, before it becomes a matter for a person.
+const WaitLimit = 24 * time.Hour
 
 // timerFired does what a fired timer means to the engine itself, and removes it.
 func (t *turn) timerFired(in *Input, e *event.Event, d *event.TimerFired) error {
@@ -407,6 +410,10 @@ func (t *turn) timerFired(in *Input, e *event.Event, d *event.TimerFired) error 
 		}
 	case timerRedrive:
 		if err := t.redriveEpochs(d); err != nil {
+			return err
+		}
+	case timerDispatch:
+		if err := t.pauseOver(d); err != nil {
 			return err
 		}
 	}

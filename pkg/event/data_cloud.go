@@ -80,7 +80,9 @@ type EffectSettled struct {
 	Attempts    int64       `json:"attempts"`
 	Code        string      `json:"code,omitempty"` // the vendor's, unchanged
 	Message     string      `json:"message,omitempty"`
-	Evidence    Hash        `json:"evidence,omitempty"` // of the evidence kept in the ledger
+	MovedSince  Time        `json:"moved_since,omitzero"` // since when the system was asked for what moved; absent = it was not, or can't say
+	Moved       []Movement  `json:"moved,omitempty"`      // of the lot since then
+	Evidence    Hash        `json:"evidence,omitempty"`   // of the evidence kept in the ledger
 	Traced
 }
 
@@ -93,6 +95,17 @@ func (d *EffectSettled) Subject() string {
 		return string(d.Lot)
 	}
 	return d.Object
+}
+
+// Movement is a part of a lot that left its stock, or work on the lot that a warehouse has begun, as a system shows it.
+type Movement struct {
+	Document  string   `json:"document"`                // the system's own name of the posting or of the task
+	Kind      string   `json:"movement_type,omitempty"` // the system's own word, such as 601 or pick
+	To        string   `json:"to,omitempty"`            // order, delivery or place that it went to
+	Q         Quantity `json:"q,omitzero"`
+	At        Time     `json:"at,omitzero"`
+	UnderWay  bool     `json:"under_way,omitempty"` // it was begun and is not done: a person can still stop it
+	Warehouse bool     `json:"warehouse,omitempty"` // it is a task of a warehouse, no posting
 }
 
 // MoveReason says why a lot may not move.

@@ -210,6 +210,14 @@ func goldenEvents() []golden {
 			Outcome: Applied, Usage: Blocked, UsageRaw: "07", Own: Blocked, Wrote: true, ExternalRef: "4900000123/2026", Attempts: 1,
 			Code: "M7/060", Message: "Document 4900000123 posted", Evidence: Hash(strings.Repeat("5e", 32)),
 		}),
+		fromCloud("moved_before_the_hold", "6h41m2s", []string{string(goldenCommand), "2"}, &EffectSettled{
+			MayLot: mayLot, CommandID: goldenCommand, EffectRef: goldenEffect, Kind: "erp.lot_usage.set", System: "erp1", Object: string(goldenLot), Wanted: "blocked",
+			Outcome: Applied, Usage: Blocked, UsageRaw: "07", Own: Blocked, Wrote: true, Attempts: 2,
+			MovedSince: clock("6h20m0s"), Moved: []Movement{
+				{Document: "4900000119/2026/1", Kind: "601", To: "80001234", Q: Quantity{Value: "120", Unit: "{each}"}, At: clock("6h39m58s")},
+				{Document: "T-7", Kind: "pick", To: "SO-1/10", UnderWay: true, Warehouse: true},
+			},
+		}),
 		fromCloud("minute", "6h31m0s", []string{"ledger", "4711"}, &AuditHeadPublished{
 			Count: 4711, Head: Hash(strings.Repeat("1a", 32)), Root: Hash(strings.Repeat("2b", 32)), At: clock("6h31m0s"), KeyID: "audit-2026-1",
 			Signature: strings.Repeat("A", 86) + "==",
@@ -272,6 +280,7 @@ func badValues() []badValue {
 		{TypeLotStatusUpdated, "held", "bad_reasons_absent", `"reasons":["open_hold","no_disposition"],`, ``, `lacks the member "reasons"`},
 		{TypeLotStatusUpdated, "held", "bad_trailing_zero", `"as_of":"2026-11-24T06:30:00.731Z"`, `"as_of":"2026-11-24T06:30:00.7310Z"`, `is no time`},
 		{TypeEffectSettled, "block_lot", "bad_outcome", `"outcome":"applied"`, `"outcome":"acknowledged"`, `is none of`},
+		{TypeEffectSettled, "moved_before_the_hold", "bad_movement_without_document", `"document":"T-7",`, ``, `lacks the member "document"`},
 		{TypeEffectSettled, "block_lot", "bad_no_provenance", `,"provenance":{"source":"holdfast"}`, ``, `lacks the member "provenance"`},
 		{TypeInspectionPlanned, "in_process", "bad_type", `"in_process"`, `"inprocess"`, `is none of`},
 		{TypeInspectionCompleted, "failed", "bad_verdict_of_a_value", `"verdict":"fail"`, `"verdict":"rework"`, `is none of`},

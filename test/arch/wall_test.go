@@ -38,6 +38,7 @@ func wall() []row {
 		{pkg: "agent", ours: []string{"agent/...", "pkg/..."}, why: "wires the agent together"},
 		{pkg: "agent/cmd/holdfast-agent", ours: []string{"agent", "agent/...", "pkg/..."}, third: []string{"github.com/spf13/cobra"}, why: "flags and exit codes only"},
 		{pkg: "agent/source", why: "the contract that every source fulfils"},
+		{pkg: "agent/source/sourcetest", ours: []string{"agent/source"}, why: "what the tests of all kinds of sources share; no program imports it"},
 		{pkg: "agent/source/mqtt", ours: []string{"agent/source"}, third: []string{"github.com/eclipse/paho.mqtt.golang"}, why: "only importer of paho, whose traps are guarded here"},
 		{pkg: "agent/source/opcua", ours: []string{"agent/source"}, third: []string{"github.com/gopcua/opcua"}, why: "only importer of gopcua, whose traps are guarded here"},
 		{pkg: "agent/mapping", ours: []string{"agent/source", "pkg/event"}, third: []string{"github.com/expr-lang/expr"}, pure: true, why: "the same signal always gives the same events"},
@@ -50,6 +51,7 @@ func wall() []row {
 		{pkg: "cloud/cmd/holdfast-cloud", ours: []string{"cloud", "cloud/...", "pkg/..."}, third: []string{"github.com/spf13/cobra"}, why: "flags and exit codes only"},
 		{pkg: "cloud/quality", ours: []string{"pkg/event"}, pure: true, why: "a decision is repeatable, with time as a parameter"},
 		{pkg: "cloud/store", ours: []string{"cloud/quality", "pkg/event"}, third: []string{"modernc.org/sqlite", "github.com/pressly/goose/v3"}, why: "only importer of database drivers"},
+		{pkg: "cloud/store/storetest", ours: []string{"cloud/store"}, why: "gives tests a database, made the way the product makes it"},
 		{pkg: "cloud/workflow", ours: []string{"cloud/store", "cloud/quality", "pkg/event"}, why: "the only way that state changes"},
 		{pkg: "cloud/connector", ours: []string{"cloud/quality", "pkg/event"}, third: []string{"github.com/sony/gobreaker/v2"}, why: "the contract that every system's connector fulfils, with its guard"},
 		{pkg: "cloud/connector/httpcall", ours: []string{"cloud/connector", "cloud/quality", "pkg/event"}, third: []string{"github.com/hashicorp/go-retryablehttp"}, why: "one rule for what an HTTP call may repeat, for all connectors that speak HTTP"},
@@ -62,9 +64,10 @@ func wall() []row {
 		{pkg: "cloud/outbox", ours: []string{"cloud/store", "cloud/quality", "pkg/event", "pkg/kafka"}, third: kgo, why: "sends what a commit left to send"},
 		{pkg: "cloud/ledger", ours: []string{"cloud/store", "pkg/event"}, why: "seals what is there; cannot change state"},
 		{pkg: "cloud/api", ours: []string{"cloud/workflow", "cloud/store", "cloud/ledger", "cloud/quality", "pkg/cli", "pkg/event", "schemas"}, third: []string{"github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/adapters/humago", "golang.org/x/crypto/argon2"}, why: "a door like the intake, and as thin"},
+		{pkg: "cloud/console", ours: []string{"cloud/api", "cloud/workflow", "cloud/store", "cloud/ledger", "cloud/quality", "pkg/event", "schemas"}, why: "pages are clients of the API; nothing third, so that nothing of a page comes from elsewhere"},
 
 		{pkg: "test/sim/...", ours: []string{"pkg/...", "schemas", "test/sim/..."}, third: []string{"..."}, why: "a fake imports nothing of the side that it judges"},
-		{pkg: "test/sim/check", ours: []string{"cloud/store", "pkg/...", "test/sim/..."}, why: "judges what the cloud has stored"},
+		{pkg: "test/mutant", why: "patches and builds, and knows nothing of what it patches"},
 		{pkg: "test/holdfast-demo", ours: []string{"..."}, third: []string{"..."}, why: "shows all that there is"},
 	}
 }
@@ -140,6 +143,8 @@ func (r row) refuses(path string) string {
 	}
 	if inner, ok := strings.CutPrefix(path, module+"/"); ok {
 		switch {
+		case strings.HasSuffix(inner, "test") && !strings.HasPrefix(r.pkg, "test/"):
+			return "nothing but tests imports what serves tests"
 		case allowed(r.ours, inner) || allowed(ours, inner):
 			return ""
 		case strings.HasPrefix(inner, "test/"):
@@ -193,6 +198,7 @@ func TestRow_Refuses(t *testing.T) {
 		{pkg: "pkg/event", ours: []string{"schemas"}, pure: true},
 		{pkg: "pkg/config", third: []string{"github.com/goccy/go-yaml"}},
 		{pkg: "agent/queue", third: []string{"go.etcd.io/bbolt"}},
+		{pkg: "cloud", ours: []string{"cloud/..."}},
 		{pkg: "test/sim/...", ours: []string{"pkg/...", "test/sim/..."}, third: []string{"..."}},
 		{pkg: "test/...", ours: []string{"..."}, third: []string{"..."}},
 	}
@@ -214,6 +220,8 @@ func TestRow_Refuses(t *testing.T) {
 		{"agent/queue", "go.etcd.io/bboltx", true},
 		{"agent/queue", "github.com/eclipse/paho.mqtt.golang", true},
 		{"agent/queue", module + "/test/sim/broker", true},
+		{"cloud", module + "/cloud/store", false},
+		{"cloud", module + "/cloud/store/storetest", true},
 		{"test/sim/broker", module + "/pkg/kafka", false},
 		{"test/sim/broker", module + "/cloud/quality", true},
 		{"pkg/event", module + "/schemas", false},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -13,6 +14,35 @@ import (
 )
 
 const redrive = "/deadletters/1/redrive"
+
+// call asks the cloud's API as alice, or as change says.
+func (r *rig) call(t *testing.T, method, path string, body []byte, change func(*http.Request)) (status int, answer []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.Cloud.Address+"/api/v1"+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.Token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", sum([]byte(t.Name() + path))[:32])
+	}
+	if change != nil {
+		change(req)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err = io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, answer
+}
 
 // TestB083_BodyOverTheLimit sends a body with its length named, and one in chunks that has no end.
 func TestB083_BodyOverTheLimit(t *testing.T) {

@@ -2,8 +2,6 @@ package crash
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,54 +10,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-mesh/holdfast/test/mutant"
 )
 
-// overlay applies a patch to copies of the files that it names, and returns an overlay for go build: product code holds
-// no branch for mutants. A patch that no longer applies fails the test.
+// overlay applies a patch and returns what go build takes. A patch that no longer applies fails the test.
 func overlay(t *testing.T, patch string) string {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	o, err := mutant.New("../..", t.TempDir(), patch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(patch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	replace := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		name, ok := strings.CutPrefix(strings.TrimSpace(line), "+++ b/")
-		if !ok {
-			continue
-		}
-		copied := filepath.Join(dir, name)
-		source, err := os.ReadFile(filepath.Join(root, name))
-		if err := errors.Join(err, os.MkdirAll(filepath.Dir(copied), 0o755), os.WriteFile(copied, source, 0o644)); err != nil {
-			t.Fatal(err)
-		}
-		replace[filepath.Join(root, name)] = copied
-	}
-	absolute, err := filepath.Abs(patch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "git", "apply", absolute)
-	cmd.Dir = dir
-	// Without this a repository around the temporary directory would be patched instead.
-	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), "GIT_DIR="+filepath.Join(dir, ".none"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s no longer applies: %v\n%s", filepath.Base(patch), err, out)
-	}
-	spec, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(path, spec, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return o.Path
 }
 
 // mutantRest is some three times what the programs themselves need after the load.
@@ -131,8 +93,11 @@ func mutants() map[string]catcher {
 		"M14-coverage-ignored":            byTest("cloud/workflow", "TestRelease_WaitsForAHoldOnDisk"),
 		"M14-gap-ignored":                 byTest("test/e2e", "TestI05_GapStopsItsLots"),
 		"M14-head-before-barrier":         byTest("agent/uplink", "TestUplink_Head_BarrierFirst"),
+		"M14-head-before-start-gap":       byTest("agent/uplink", "TestUplink_Head_AfterBegun"),
 		"M14-parked-ignored":              byTest("cloud/workflow", "TestRelease_SomethingComesBetween"),
 		"M14-quarantine-ignored":          byTest("test/e2e", "TestI05_QuarantineTouchesItsEquipment"),
+		"M14-start-gap-closed-early":      byTest("agent/source/mqtt", "TestSource_WhatWaits"),
+		"M14-start-gap-missing":           byTest("test/e2e", "TestI05_StartWaitsForTheBroker"),
 		"M20-publisher-not-fenced":        byTest("cloud/outbox", "TestPublisher_Fence"),
 		"M21-foreign-restriction-ignored": byTest("test/e2e", "TestM21_ForeignRestrictionStays"),
 	}

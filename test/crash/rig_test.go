@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/test/sim/book"
 	"github.com/holdfast-mesh/holdfast/test/sim/check"
 	"github.com/holdfast-mesh/holdfast/test/sim/fault"
+	"github.com/holdfast-mesh/holdfast/test/sim/history"
 	"github.com/holdfast-mesh/holdfast/test/sim/plant"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
@@ -48,8 +50,8 @@ type rig struct {
 	rnd  *rand.Rand
 	rest time.Duration // after the load, until all has to be through
 
-	mu      sync.Mutex // guards what follows
-	offered []event.ID
+	mu      sync.Mutex      // guards what follows
+	offered history.History // and acknowledged: the broker had it
 	blocked map[string]bool // lot -> should be blocked at the end
 	fails   map[string]bool // lots whose part fails: one nonconformance each
 }
@@ -119,7 +121,7 @@ func (r *rig) publish(press *plant.Publisher, n int) (wait []func() error) {
 	at := plant.Stamp(time.Now())
 	if part == 0 {
 		m := plant.Lot{Record: lot, Lot: lot, Material: "MAT-100", Qty: "500", Unit: "kg", Order: "4711", Equipment: "press4", At: at}
-		wait = append(wait, r.offer(press, plant.TopicLot, m, lot, event.NaturalID("p1", "mes1", []string{"lot", lot}, event.TypeLotCreated, 0)))
+		wait = append(wait, r.offer(press, plant.TopicLot, m, lot, []string{"lot", lot}, event.TypeLotCreated))
 	}
 	value, fails := "45.5", number%4 == 1 && part == partsPerLot/2
 	if fails {
@@ -129,24 +131,32 @@ func (r *rig) publish(press *plant.Publisher, n int) (wait []func() error) {
 		Record: fmt.Sprintf("%s-%02d", lot, part), Rev: 1, Lot: lot, Material: "MAT-100", Inspection: "INS-" + lot, Characteristic: "torque",
 		Sample: part + 1, Value: value, Unit: "N.m", LSL: "40", USL: "50", Safety: true, At: at,
 	}
-	key := []string{"result", m.Record, "1"}
-	ids := []event.ID{event.NaturalID("p1", "mes1", key, event.TypeCharacteristicRecorded, 0)}
+	types := []event.Type{event.TypeCharacteristicRecorded}
 	if fails {
-		ids = append(ids, event.NaturalID("p1", "mes1", key, event.TypeSafetyFailed, 0))
+		types = append(types, event.TypeSafetyFailed)
 		r.mu.Lock()
 		r.fails[lot] = true
 		r.mu.Unlock()
 	}
-	return append(wait, r.offer(press, plant.TopicResult, m, lot, ids...))
+	return append(wait, r.offer(press, plant.TopicResult, m, lot, []string{"result", m.Record, "1"}, types...))
 }
 
-func (r *rig) offer(press *plant.Publisher, topic string, m any, lot string, ids ...event.ID) func() error {
+// offer publishes a message that must give one event of each type, with the same key.
+func (r *rig) offer(press *plant.Publisher, topic string, m any, lot string, key []string, types ...event.Type) func() error {
 	payload, err := json.Marshal(m)
 	if err != nil {
 		r.t.Error(err)
 	}
 	r.mu.Lock()
-	r.offered = append(r.offered, ids...)
+	for _, typ := range types {
+		f := history.Fact{
+			Kind: history.Offered, By: "press", Plant: "p1", Event: event.NaturalID("p1", "mes1", key, typ, 0), Type: typ,
+			Lot: event.LotKey("lot::MAT-100:" + lot), Door: "P",
+		}
+		r.offered = append(r.offered, f)
+		f.Kind = history.Acknowledged
+		r.offered = append(r.offered, f)
+	}
 	r.blocked[lot] = r.fails[lot]
 	r.mu.Unlock()
 	return press.Start(topic, payload)
@@ -168,13 +178,13 @@ func (r *rig) settle(limit time.Duration) error {
 		_ = db.QueryRow(`SELECT COUNT(*) FROM effect WHERE state IN ('due', 'leased')`).Scan(&waiting)
 		m, err := stack.Metrics(r.t.Context(), r.Agent)
 		queued := stack.Sum(m, "holdfast_agent_queue_size_events")
-		if err == nil && have >= len(r.offered) && waiting == 0 && queued == 0 {
+		if err == nil && have >= len(r.offered)/2 && waiting == 0 && queued == 0 {
 			return nil
 		}
 		select {
 		case <-deadline:
 			return fmt.Errorf("not at rest after %s: %d of %d events applied, %d effects waiting, %v queued\n%s\nagent: %s\ncloud: %s",
-				limit, have, len(r.offered), waiting, queued, pending(db), r.Agent.Tail(), r.Cloud.Tail())
+				limit, have, len(r.offered)/2, waiting, queued, pending(db), r.Agent.Tail(), r.Cloud.Tail())
 		case <-tick.C:
 		}
 	}
@@ -210,86 +220,89 @@ func (r *rig) judge() (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s took %s to stop", p.Name, took))
 		}
 	}
-	s, err := store.Open(context.Background(), "sqlite:"+r.Path("cloud-data/holdfast.db"))
+	more, err := r.invariants()
 	if err != nil {
 		return append(wrong, err.Error())
 	}
+	return append(append(wrong, more...), r.books()...)
+}
+
+// invariants judges all that the run has left behind.
+func (r *rig) invariants() (wrong []string, err error) {
+	path := r.Path("cloud-data/holdfast.db")
+	db, err := history.OpenStore(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }()
+	kept, err := db.History(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	sent, err := history.OfTopics(context.Background(), r.Kafka.Addrs(), "holdfast.p1.quality.v1", "holdfast.p1.telemetry.v1")
+	if err != nil {
+		return nil, err
+	}
+	run := &check.Run{
+		ERPs: []string{stack.ERP}, Undecided: []string{"MAT-100"},
+		History: slices.Concat(r.offered, kept, sent, history.OfBook(stack.ERP, r.SAP.Book(), nil), history.OfBook(stack.QMS, r.QMS.Book(), history.LotOfKey)),
+	}
+	if run.End, err = db.Dump(context.Background(), "end"); err != nil {
+		return nil, err
+	}
+	violations, judged := check.All(run)
+	for _, v := range violations {
+		wrong = append(wrong, v.String())
+	}
+	for _, x := range run.History.Of(history.Parked, history.Quarantined) {
+		if x.Until.IsZero() {
+			wrong = append(wrong, fmt.Sprintf("event %s is kept and not applied: %s", x.Event, x.Reason))
+		}
+	}
+	r.t.Logf("judged: %v", judged)
+	more, err := sealed(path, r.Path("anchors.jsonl"), r.Path("ledger.key"))
+	return append(wrong, more...), err
+}
+
+// sealed verifies the ledger as an auditor would: from an export, the anchors and the public key.
+func sealed(database, anchorFile, keyFile string) (wrong []string, err error) {
+	s, err := store.Open(context.Background(), "sqlite:"+database)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = s.Close() }()
-	if err := s.View(context.Background(), func(tx *store.Tx) error {
-		more, err := r.invariants(tx)
-		wrong = append(wrong, more...)
-		return err
-	}); err != nil {
-		wrong = append(wrong, err.Error())
-	}
-	return append(wrong, r.books()...)
-}
-
-func (r *rig) invariants(tx *store.Tx) (wrong []string, err error) {
-	inbox, err := tx.InboxAfter(0, 1<<30)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := tx.Deadletters(0, 1<<30, false)
-	if err != nil {
-		return nil, err
-	}
-	epochs, err := tx.Epochs("", "")
-	if err != nil {
-		return nil, err
-	}
-	entries, err := tx.Entries(0, 1<<30)
-	if err != nil {
-		return nil, err
-	}
-	var uncovered error
-	covered := func(e *store.EpochRow, lane event.Lane) store.Ranges {
-		c, err := tx.Coverage(e.Plant, e.Agent, e.Epoch, lane)
-		if err != nil {
-			uncovered = err
-		}
-		return c
-	}
-	wrong = append(wrong, check.Lost(r.offered, inbox, kept)...)
-	wrong = append(wrong, check.Phantoms(r.offered, inbox)...)
-	wrong = append(wrong, check.Disorder(inbox, check.Order(epochs))...)
-	wrong = append(wrong, check.Holes(epochs, covered, nil)...)
-	wrong = append(wrong, check.Audit(entries)...)
-	wrong = append(wrong, r.chain(entries)...)
-	for i := range kept {
-		wrong = append(wrong, fmt.Sprintf("event %s is kept and not applied: %s", kept[i].EventID, kept[i].Cause))
-	}
-	r.t.Logf("%d events applied, %d epochs, %d ledger entries", len(inbox), len(epochs), len(entries))
-	return wrong, uncovered
-}
-
-// chain verifies the ledger as an auditor would: from an export, the anchors and the public key.
-func (r *rig) chain(entries []store.Sealed) []string {
 	var export strings.Builder
-	for i := range entries {
-		line, err := json.Marshal(ledger.LineOf(&entries[i]))
-		if err != nil {
-			return []string{err.Error()}
+	err = s.View(context.Background(), func(tx *store.Tx) error {
+		entries, err := tx.Entries(0, 1<<30)
+		for i := range entries {
+			line, err := json.Marshal(ledger.LineOf(&entries[i]))
+			if err != nil {
+				return err
+			}
+			export.Write(append(line, '\n'))
 		}
-		export.Write(append(line, '\n'))
-	}
-	anchors, err := os.Open(r.Path("anchors.jsonl"))
+		return err
+	})
 	if err != nil {
-		return []string{err.Error()}
+		return nil, err
+	}
+	anchors, err := os.Open(anchorFile)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = anchors.Close() }()
-	key, err := ledger.ReadPublicKey(r.Path("ledger.key"))
+	key, err := ledger.ReadPublicKey(keyFile)
 	if err != nil {
-		return []string{err.Error()}
+		return nil, err
 	}
 	report, err := ledger.Verify(strings.NewReader(export.String()), anchors, key)
 	if err != nil {
-		return []string{"ledger: " + err.Error()}
+		return []string{"ledger: " + err.Error()}, nil
 	}
 	if report.Unsealed > 0 || report.Unanchored > 0 || report.Anchors == 0 {
-		return []string{fmt.Sprintf("ledger is not closed after an orderly stop: %+v", report)}
+		wrong = append(wrong, fmt.Sprintf("ledger is not closed after an orderly stop: %+v", report))
 	}
-	return nil
+	return wrong, nil
 }
 
 // books compares what the business systems remember with what the plant's facts ask for.

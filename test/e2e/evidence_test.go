@@ -53,11 +53,11 @@ func person(t *testing.T, s *stack.Stack, name, printed, id string, roles ...str
 	for _, r := range roles {
 		args = append(args, "--role", r)
 	}
-	as := []string{"--url", "http://" + s.Cloud.Address, "--token-file", s.Path("root.token"), "--no-color", "-y"}
+	as := []string{"--url", "http://" + s.Cloud.Address, "--token-file", s.Path("root.token"), "--no-color", "-y", "--timeout", "1m"}
 	if _, _, code := cli(t, "holdfast-cloud", append(args, as...)...); code != 0 {
 		t.Fatalf("user add %s exits %d", name, code)
 	}
-	if _, _, code := cloudCLI(t, s, "user", "passwd", name, "--old-password-file", s.Path(name+".first"), "--password-file", s.Path(name+".password")); code != 0 {
+	if _, _, code := cloudCLI(t, s, "user", "passwd", name, "--timeout", "1m", "--old-password-file", s.Path(name+".first"), "--password-file", s.Path(name+".password")); code != 0 {
 		t.Fatalf("user passwd %s exits %d", name, code)
 	}
 }

@@ -16,6 +16,7 @@ import (
 // 20 s and one answer in 50 of ERP and QMS is lost after its effect. In the end each lot stands in the ERP as its facts
 // ask for, and no effect took place twice.
 func TestF50_ExactlyOneEffectThroughAnOutage(t *testing.T) {
+	t.Parallel()
 	const seed, outage = 50, 20 * time.Second
 	s := start(t, stack.Config{})
 	for _, system := range []*fault.Set{s.SAP.Faults, s.QMS.Faults} {

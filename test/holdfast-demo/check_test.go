@@ -13,7 +13,7 @@ import (
 )
 
 // TestCheck_FewLots makes the proof with few lots and short faults: everything must hold, and every row must have judged
-// something, but for those that only many lots or another rig give something to.
+// something.
 func TestCheck_FewLots(t *testing.T) {
 	t.Parallel()
 	parent, err := os.MkdirTemp("", "hf") //nolint:usetesting // a socket's path is short, the test's own directory is too deep for it
@@ -30,7 +30,7 @@ func TestCheck_FewLots(t *testing.T) {
 			t.Errorf("lacks %q", want)
 		}
 	}
-	for _, id := range []string{"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I10", "I11", "I12"} {
+	for _, id := range []string{"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15"} {
 		judged := regexp.MustCompile(`(?m)^` + id + ` .* ([1-9]\d*) +0$`)
 		if !judged.Match(out) {
 			t.Errorf("nothing was judged by %s, or something is broken", id)
@@ -41,17 +41,23 @@ func TestCheck_FewLots(t *testing.T) {
 	}
 }
 
-// TestCheck_ErrBroken proves that one row with something broken makes the whole proof fail, and is named.
+// TestCheck_ErrBroken proves that one row with something broken, or nothing judged, makes the whole proof fail, and is named.
 func TestCheck_ErrBroken(t *testing.T) {
 	var out strings.Builder
 	p := &proof{out: &out}
-	whole := []row{{what: "this holds", judged: 3}}
-	if err := p.print(whole); err != nil || !strings.Contains(out.String(), "this holds") {
+	path, whole := filepath.Join(t.TempDir(), brokenFile), []row{{what: "this holds", judged: 3}}
+	if err := p.print(whole, path); err != nil || !strings.Contains(out.String(), "this holds") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 	broken := rowOf("that does not", check.Finding{Judged: 1, Violations: []check.Violation{{Invariant: "I5", What: "a lot was freed under a hold", Lot: "lot::M:L-1"}}})
-	if err := p.print(append(whole, broken)); err == nil || !strings.Contains(out.String(), "a lot was freed under a hold; lot lot::M:L-1") {
+	if err := p.print(append(whole, row{what: "nothing to judge"}), path); err == nil || !strings.Contains(out.String(), "nothing was judged, so nothing is proven") {
 		t.Errorf("%v\n%s", err, &out)
+	}
+	if err := p.print(append(whole, broken), path); err == nil || !strings.Contains(out.String(), "a lot was freed under a hold; lot lot::M:L-1") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	if all, err := os.ReadFile(path); err != nil || !strings.Contains(string(all), "a lot was freed under a hold") {
+		t.Errorf("%v\n%s", err, all)
 	}
 }
 
@@ -63,8 +69,8 @@ func TestLatencyRow(t *testing.T) {
 	}{
 		"all are fast enough":          {many, false},
 		"the slowest hundredth counts": {append([]time.Duration{time.Second, time.Second, time.Second}, many...), true},
-		"few say nothing":              {[]time.Duration{time.Hour}, false},
-		"none":                         {nil, false},
+		"few prove nothing":            {many[1:], true},
+		"none":                         {nil, true},
 	} {
 		if r := latencyRow("it", c.took, time.Second); (len(r.wrong) > 0) != c.broken || r.judged != len(c.took) {
 			t.Errorf("%s: %+v", name, r)

@@ -21,14 +21,19 @@ const (
 	recovery = 15 * time.Second
 	// fewest is how many figures there must be before the hundredth part of them says something.
 	fewest = 100
+	// wholeProof is how many lots it takes to have so many figures from when nothing is broken.
+	wholeProof = 1000
 )
 
-// latencyRow judges figures by a limit.
+// latencyRow judges figures by a limit. Too few of them prove nothing.
 func latencyRow(what string, took []time.Duration, limit time.Duration) row {
 	slices.Sort(took)
 	p50, p99 := check.Percentile(took, 50), check.Percentile(took, 99)
-	r := row{what: fmt.Sprintf("%s: p50 %d ms, p99 %d ms", what, p50.Milliseconds(), p99.Milliseconds()), judged: len(took)}
-	if len(took) >= fewest && p99 >= limit {
+	r := row{what: fmt.Sprintf("%s: half within %d ms, 99 in 100 within %d ms", what, p50.Milliseconds(), p99.Milliseconds()), judged: len(took)}
+	switch {
+	case len(took) < fewest:
+		r.wrong = []string{fmt.Sprintf("%d figures are too few to judge by, want %d", len(took), fewest)}
+	case p99 >= limit:
 		r.wrong = []string{fmt.Sprintf("99 in a hundred took up to %s, want less than %s", p99.Round(time.Millisecond), limit)}
 	}
 	return r

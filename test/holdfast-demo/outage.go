@@ -22,9 +22,9 @@ type outage struct {
 }
 
 // The whole script takes its figures from the promise that is proven: one plant's WAN is cut for 30 s with traffic going
-// on, ERP and QMS are down for 20 s each, one agent is killed and started again. What happens in less than a minute gets
-// shorter ones in proportion.
-func script(span time.Duration) []outage {
+// on, ERP and QMS are down for 20 s each, one agent is killed and started again. Plants that are busy for less than a
+// minute get shorter ones in proportion.
+func script(busy time.Duration) []outage {
 	links := func(do func(*proxy.Proxy), ids ...string) func(context.Context, *proof) error {
 		return func(_ context.Context, p *proof) error {
 			for _, id := range ids {
@@ -62,7 +62,7 @@ func script(span time.Duration) []outage {
 			mend:  func(_ context.Context, p *proof) error { p.Plants[3].Line.Thaw(); return nil },
 		},
 	}
-	if scale := span.Seconds() / time.Minute.Seconds(); scale < 1 {
+	if scale := busy.Seconds() / time.Minute.Seconds(); scale < 1 {
 		for i := range all {
 			all[i].at, all[i].last = scaled(all[i].at, scale), scaled(all[i].last, scale)
 		}

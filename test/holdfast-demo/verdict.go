@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/test/sim/book"
 	"github.com/holdfast-mesh/holdfast/test/sim/check"
 	"github.com/holdfast-mesh/holdfast/test/sim/gen/company"
+	"github.com/holdfast-mesh/holdfast/test/sim/history"
 )
 
 // erpShelf is what the ERPs' books say, by ERP and batch.
@@ -62,30 +62,47 @@ func (s erpShelf) usage(p *proof, l *company.Lot) event.UsageStatus {
 }
 
 // ends compares what every lot has come to with what its facts ask for, in all systems.
-func (p *proof) ends() check.Finding {
+func (p *proof) ends(now *history.Dump) (f check.Finding, err error) {
+	known, err := lines(now)
+	if err != nil {
+		return f, err
+	}
+	p.allowUnseen(known)
 	s := p.readERPs()
-	f := check.Ends(p.stream.Lots, check.Books{
+	f = check.Ends(p.stream.Lots, check.Books{
 		Free: func(l *company.Lot) bool { return s.free(p, l) },
 		QMS:  p.QMS.Book(), Warehouse: p.WMS.Book(), Notices: p.Notices.Book(),
 	})
-	f.Violations = slices.DeleteFunc(f.Violations, func(v check.Violation) bool { return p.blind[v.Lot] && v.Place == "QMS" })
 	for i := range p.stream.Lots {
 		l := &p.stream.Lots[i]
 		usage, want := s.usage(p, l), l.Want.Usage
 		switch {
 		case usage == want, (usage == event.Unrestricted) != (want == event.Unrestricted): // the second is found above
 			continue
-		case p.blind[l.Key], l.Want.Maybe && usage == event.InInspection:
+		case l.Want.Maybe && usage == event.InInspection:
 			continue
-		case usage == event.Restricted && want == event.Blocked && p.ERPOf(l.Plant).Stock(l.Material, l.Number, "02") != "0":
-			continue // nobody moves what stands under an inspection lot: the flag keeps it from being free
+		case usage == event.Restricted && want == event.Blocked && p.inspected(l):
+			continue
 		}
 		f.Violations = append(f.Violations, check.Violation{
 			Invariant: "end", Lot: l.Key, Place: "ERP",
 			What: fmt.Sprintf("it is %s and should be %s: %s (%s)", usage, want, l.Story, strings.Join(l.Want.Why, ", ")),
 		})
 	}
-	return f
+	return f, nil
+}
+
+// inspected tells whether all of a lot stands under an inspection lot in its ERP. Nobody moves it from there into blocked
+// stock: the flag on its batch is the strictest that there is, and lets nothing of it be used.
+func (p *proof) inspected(l *company.Lot) bool {
+	erp := p.ERPOf(l.Plant)
+	return erp.Stock(l.Material, l.Number, "02") != "0" && erp.Stock(l.Material, l.Number, "01") == "0" && erp.Stock(l.Material, l.Number, "08") == "0"
+}
+
+// eyes is what is known of the press lines: what their agents declared as not seen, and which readings came.
+type eyes struct {
+	gaps []lineGap
+	came map[event.ID]event.Hash
 }
 
 // lineGap is a time in which a press line was not seen, as its agent has declared it.
@@ -95,60 +112,78 @@ type lineGap struct {
 	Equipment string    `json:"equipment"`
 	From      time.Time `json:"from"`
 	To        time.Time `json:"to"`
+
+	caused bool // a part that was made then never came
 }
 
-// lineGaps reads what the agents have declared of their press lines. A server that was frozen, or too slow to show each
-// part, lets parts pass that nobody can know of.
-func (p *proof) lineGaps(ctx context.Context) (all []lineGap, err error) {
-	dump, err := p.dump(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for name, doc := range dump.Objects {
+// lines reads what the cloud knows of the press lines. A server that was frozen, or too slow to show each part, lets parts
+// pass that nobody can know of.
+func lines(d *history.Dump) (e eyes, err error) {
+	e.came = d.Inbox
+	for name, doc := range d.Objects {
 		if !strings.HasPrefix(name, "gap ") {
 			continue
 		}
 		var g lineGap
 		if err := json.Unmarshal([]byte(doc), &g); err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return e, fmt.Errorf("read %s: %w", name, err)
 		}
 		if g.Kind == "observation" && strings.HasPrefix(g.Equipment, "line") {
-			all = append(all, g)
+			e.gaps = append(e.gaps, g)
 		}
 	}
-	return all, nil
+	return e, nil
 }
 
-// allowUnseen lets lots that ran on a press line while it was not seen wait for that gap. A part of them that failed may
-// not be known either: such a lot must not be free, and need not have a record or a notice.
-func (p *proof) allowUnseen(gaps []lineGap) {
-	for _, g := range gaps {
-		for i := range p.stream.Lots {
-			l := &p.stream.Lots[i]
-			r := l.Runs[0]
-			if p.blind[l.Key] || r.Plant != g.Plant || r.Machine != g.Equipment || r.From.After(g.To) || r.To.Before(g.From) {
-				continue
-			}
+// allowUnseen works out anew what must come of the lots that ran on a press line while it was not seen. Without the parts
+// that never came nobody can know what was wrong with them; with all of them the lot may still wait for the gap. That holds
+// for gaps with a cause alone: a fault at the plant, or a part that never came. Any other one must close by itself, and
+// no lot may wait for it in the end.
+func (p *proof) allowUnseen(e eyes) {
+	clear(p.blind)
+	unseen := map[string]bool{} // by plant, line and number
+	for i := range p.stream.Parts {
+		part := &p.stream.Parts[i]
+		if _, came := e.came[part.Offers[0].ID]; came {
+			continue
+		}
+		unseen[fmt.Sprintf("%s/%s/%d", part.Plant, part.Line, part.Part.Seq)] = true
+		for j := range e.gaps {
+			g := &e.gaps[j]
+			g.caused = g.caused || g.takesIn(part.Plant, part.Line, part.Part.At, part.Part.At)
+		}
+	}
+	for i := range p.stream.Lots {
+		l := &p.stream.Lots[i]
+		r := &l.Runs[0]
+		if !strings.HasPrefix(r.Machine, "line") {
+			continue
+		}
+		gone := func(line string, seq int64) bool { return unseen[fmt.Sprintf("%s/%s/%d", r.Plant, line, seq)] }
+		dark := func(g lineGap) bool {
+			return g.takesIn(r.Plant, r.Machine, r.From, r.To) && (g.caused || p.broke(g.Plant, g.From, g.To))
+		}
+		if !slices.ContainsFunc(e.gaps, dark) {
+			gone = func(string, int64) bool { return false }
+		}
+		l.Want = l.Missing(p.start, gone)
+		if slices.ContainsFunc(e.gaps, dark) {
 			p.blind[l.Key] = true
 			allowGap(&l.Want)
-			for j := range l.Want.Notices {
-				l.Want.Notices[j].Held.Least = 0
-			}
 		}
 	}
 }
 
-// allowTwoCases lets customer service be told twice that all is clear where a promise was at risk and the lot was held,
-// too: these are two cases, and each has an end.
-func (p *proof) allowTwoCases() {
-	for i := range p.stream.Lots {
-		w := &p.stream.Lots[i].Want
-		for j := range w.Notices {
-			if n := &w.Notices[j]; n.AtRisk.Most > 0 && w.Placed > 0 {
-				n.Clear.Most++
-			}
-		}
-	}
+// takesIn tells whether a gap is about a line, and about a part of a time.
+func (g *lineGap) takesIn(plant, line string, from, to time.Time) bool {
+	return g.Plant == plant && g.Equipment == line && !from.After(g.To) && !to.Before(g.From)
+}
+
+// broke tells whether something of a plant was broken in a time, or was coming back.
+func (p *proof) broke(plant string, from, to time.Time) bool {
+	return slices.ContainsFunc(p.faults, func(o outage) bool {
+		return o.plant >= 0 && p.Plants[o.plant].ID == plant && !to.Before(o.began) && !from.After(o.ended.Add(recovery))
+	})
 }
 
 // allowGap lets a lot that would be free wait for a gap instead.

@@ -16,7 +16,7 @@ func (p *program) agentsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "agents", Short: "agents of the plants", RunE: needVerb}
 	epoch := &cobra.Command{Use: "epoch", Short: "runs of an agent's process", RunE: needVerb}
 	epoch.AddCommand(p.epochDecide())
-	c.AddCommand(p.agentsList(), epoch)
+	c.AddCommand(p.agentsList(), p.agentsRetire(), epoch)
 	return c
 }
 
@@ -61,7 +61,11 @@ func (p *program) printAgents(list *api.AgentList) error {
 		return err
 	}
 	for i := range list.Agents {
-		if e := &list.Agents[i]; e.State == api.EpochUndecided {
+		e := &list.Agents[i]
+		if e.State == api.EpochRetired {
+			p.retiredNote(e)
+		}
+		if e.State == api.EpochUndecided {
 			p.say("two gateways claim to be %s/%s: find out which is the right one, then: holdfast-cloud agents epoch decide --plant %s --agent %s --epoch %s accepted --reason ...",
 				e.Plant, e.Agent, e.Plant, e.Agent, e.Epoch)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-mesh/holdfast/cloud/api"
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
@@ -74,7 +75,7 @@ func (p *program) printCoverage(c *api.Coverage) error {
 	answers := newTable("AGENT", "ANSWERED", "STATED", "STATE")
 	for i := range c.Answers {
 		a := &c.Answers[i]
-		answers.add(string(a.Plant)+"/"+a.Agent, strconv.FormatInt(a.Answered, 10), at(a.HeadAt), answerState(a))
+		answers.add(string(a.Plant)+"/"+a.Agent, strconv.FormatInt(a.Answered, 10), at(a.HeadAt), answerState(c, a))
 	}
 	accepted := newTable("ACCEPTED", "BY", "WHEN", "REASON")
 	for i := range c.Accepted {
@@ -105,8 +106,11 @@ func coverageTitle(c *api.Coverage) string {
 	title := "Plant " + string(c.Plant)
 	if c.Lot != "" {
 		title = "Lot " + plain(string(c.Lot)) + ", release " + dash(string(c.Release))
-		if c.Barrier > 0 {
+		switch {
+		case c.Barrier > 0:
 			title += fmt.Sprintf(", asks for barrier %d", c.Barrier)
+		case c.Release == quality.Asking:
+			title += ", asks no agent yet"
 		}
 	}
 	if len(c.Gaps) == 0 {
@@ -115,12 +119,17 @@ func coverageTitle(c *api.Coverage) string {
 	return title
 }
 
-func answerState(a *api.Answer) string {
+// answerState says what a lot's release has of an agent. What was not asked for is not missing.
+func answerState(c *api.Coverage, a *api.Answer) string {
 	switch {
 	case a.Accepted:
 		return "accepted by signature"
 	case a.Missing:
 		return "missing"
+	case c.Barrier > 0:
+		return "answered"
+	case c.Release == quality.Asking:
+		return "not asked yet"
 	}
 	return "-"
 }
@@ -128,7 +137,7 @@ func answerState(a *api.Answer) string {
 func (p *program) coverageAccept() *cobra.Command {
 	var r api.EvidenceRequest
 	var lot, gap, plant string
-	var signers, files []string
+	var by signing
 	var version int64
 	c := &cobra.Command{
 		Use:   "accept --lot LOT (--gap ID | --plant P --agent A --barrier N) --signer USER --signer USER",
@@ -140,10 +149,9 @@ func (p *program) coverageAccept() *cobra.Command {
 				return problem.New(problem.Usage, "no --lot: a signature stands for one named lot")
 			case (gap != "") == (plant != "" || r.Agent != "" || r.Barrier != 0):
 				return problem.New(problem.Usage, "accept wants either --gap, or --plant, --agent and --barrier: coverage show names them")
-			case len(signers) == 0:
-				return problem.New(problem.Usage, "no --signer: name the persons who sign")
-			case len(files) != 0 && len(files) != len(signers):
-				return problem.New(problem.Usage, "%d --password-file for %d --signer: give one for each, in their order, or none", len(files), len(signers))
+			}
+			if err := by.check(); err != nil {
+				return err
 			}
 			if err := needReason(r.Reason); err != nil {
 				return err
@@ -160,16 +168,8 @@ func (p *program) coverageAccept() *cobra.Command {
 			if err := p.confirm("Each signer approves that the lot may be released without this evidence. Go on?"); err != nil {
 				return err
 			}
-			for i, name := range signers {
-				file := ""
-				if len(files) > 0 {
-					file = files[i]
-				}
-				password, err := p.password(c.Context(), "password of "+name, file)
-				if err != nil {
-					return err
-				}
-				r.Signers = append(r.Signers, api.Signer{User: name, Password: password})
+			if r.Signers, err = by.passwords(c.Context(), p); err != nil {
+				return err
 			}
 			var e api.Evidence
 			if err := cl.post(c.Context(), lotPath(key)+"/evidence", ifMatch(version), r, &e); err != nil {
@@ -184,8 +184,7 @@ func (p *program) coverageAccept() *cobra.Command {
 	c.Flags().StringVar(&r.Agent, "agent", "", "the agent that did not answer")
 	c.Flags().Int64Var(&r.Barrier, "barrier", 0, "the barrier that it did not answer")
 	c.Flags().StringVar(&r.Reason, "reason", "", "why the lot may be used all the same; required")
-	c.Flags().StringArrayVar(&signers, "signer", nil, "user who signs; two, unless the plant's policy says one")
-	c.Flags().StringArrayVar(&files, "password-file", nil, "file with the password of each signer, in their order, mode 0600; none = ask")
+	by.flags(c, "two, unless the plant's policy says one")
 	c.Flags().Int64Var(&version, "if-version", 0, "only if the lot still has this version")
 	return c
 }
@@ -201,9 +200,5 @@ func (p *program) printEvidence(e *api.Evidence) error {
 	if p.global.output != formatTable {
 		return p.printJSON(e)
 	}
-	t := newTable("SIGNED BY", "USER", "AT", "MEANING", "RECORD HASH")
-	for _, s := range e.Signatures {
-		t.add(plain(string(s.PrintedName)), plain(string(s.By)), p.at("UTC")(s.At.Time), plain(s.Meaning), string(s.RecordHash))
-	}
-	return t.print(p.out)
+	return p.signatures(e.Signatures).print(p.out)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 
 func (p *program) deadletterCommand() *cobra.Command {
 	c := &cobra.Command{Use: "deadletter", Short: "records that were not applied", RunE: needVerb}
-	c.AddCommand(p.deadletterList(), p.deadletterShow(), p.deadletterFix(), p.deadletterRedrive())
+	c.AddCommand(p.deadletterList(), p.deadletterShow(), p.deadletterExport(), p.deadletterFix(), p.deadletterRedrive(), p.deadletterDrop())
 	return c
 }
 
@@ -34,31 +35,40 @@ func (p *program) deadletterList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			query := url.Values{"limit": {"1000"}, "closed": {strconv.FormatBool(all)}}
-			if lot != "" {
-				key, err := cl.resolve(c.Context(), lot)
-				if err != nil {
-					return err
-				}
-				query.Set("lot", string(key))
+			list, err := cl.deadletters(c.Context(), lot, all)
+			if err != nil {
+				return err
 			}
-			list := api.DeadletterPage{Deadletters: []api.DeadletterLine{}}
-			for {
-				var page api.DeadletterPage
-				if err := cl.get(c.Context(), "/deadletters", query, &page); err != nil {
-					return err
-				}
-				list.Deadletters = append(list.Deadletters, page.Deadletters...)
-				if page.Next == 0 {
-					return p.printDeadletters(&list)
-				}
-				query.Set("after", strconv.FormatInt(page.Next, 10))
-			}
+			return p.printDeadletters(list)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "the closed ones, too")
 	c.Flags().StringVar(&lot, "lot", "", "only the open ones of this lot")
 	return c
+}
+
+// deadletters reads all pages of the list.
+func (c *client) deadletters(ctx context.Context, lot string, all bool) (*api.DeadletterPage, error) {
+	query := url.Values{"limit": {"1000"}, "closed": {strconv.FormatBool(all)}}
+	if lot != "" {
+		key, err := c.resolve(ctx, lot)
+		if err != nil {
+			return nil, err
+		}
+		query.Set("lot", string(key))
+	}
+	list := &api.DeadletterPage{Deadletters: []api.DeadletterLine{}}
+	for {
+		var page api.DeadletterPage
+		if err := c.get(ctx, "/deadletters", query, &page); err != nil {
+			return nil, err
+		}
+		list.Deadletters = append(list.Deadletters, page.Deadletters...)
+		if page.Next == 0 {
+			return list, nil
+		}
+		query.Set("after", strconv.FormatInt(page.Next, 10))
+	}
 }
 
 func (p *program) printDeadletters(list *api.DeadletterPage) error {

@@ -191,6 +191,9 @@ func (p *program) printReport(r *ledger.Report) error {
 	}
 	text := fmt.Sprintf("The chain is whole: %d entries, %d anchors, all verified. Entries up to %d are proven by an anchor.\n",
 		r.Entries, r.Anchors, r.Anchored)
+	for _, x := range r.Restores {
+		text += fmt.Sprintf("The database was restored at %s: it went on behind entry %d, and entries up to %d were lost with it.\n", p.entryTime(x.At), x.From, x.To)
+	}
 	if r.Unanchored > 0 {
 		text += fmt.Sprintf("%d entries since %s are proven by the database alone.\n", r.Unanchored, p.entryTime(r.TailSince))
 	}

@@ -40,7 +40,7 @@ func (p *program) printLot(l *api.Lot) error {
 		}
 		b.WriteString(plainKeepColour(w) + "\n")
 	}
-	for _, section := range []*table{waitTable(l, at), holdTable(l, at), ncTable(l, at), effectTable(l, at), letterTable(l, at)} {
+	for _, section := range []*table{waitTable(l, at), moveTable(l, at), holdTable(l, at), ncTable(l, at), effectTable(l, at), letterTable(l, at)} {
 		if len(section.rows) > 1 {
 			b.WriteString("\n")
 			if err := section.print(&b); err != nil {
@@ -73,6 +73,29 @@ func waitTable(l *api.Lot, at func(time.Time) string) *table {
 			where += "/" + w.Agent
 		}
 		t.add(string(w.Kind), dash(where), at(w.Since), plain(w.Words))
+	}
+	return t
+}
+
+// moveTable lists what moved between the release and what took it back.
+func moveTable(l *api.Lot, at func(time.Time) string) *table {
+	t := newTable("MOVED", "SYSTEM", "KIND", "QUANTITY", "FOR", "WHEN", "STATE")
+	if l.Takeback == nil {
+		return t
+	}
+	for i := range l.Takeback.Moved {
+		m := &l.Takeback.Moved[i]
+		quantity, state := "-", "posted"
+		if m.Quantity != nil {
+			quantity = string(m.Quantity.Value) + " " + string(m.Quantity.Unit)
+		}
+		switch {
+		case m.UnderWay:
+			state = "begun: stop it"
+		case m.Warehouse:
+			state = "done"
+		}
+		t.add(plain(m.Document), m.System, dash(plain(m.Kind)), quantity, dash(plain(m.To)), at(m.At), state)
 	}
 	return t
 }

@@ -62,8 +62,8 @@ func (p *program) root() *cobra.Command {
 	f.BoolVarP(&p.global.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&p.global.timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return problem.New(problem.Usage, "%w", err) })
-	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.lotsCommand(), p.coverageCommand(), p.traceCommand(), p.agentsCommand(),
-		p.deadletterCommand(), p.userCommand(), p.ledgerCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.lotsCommand(), p.coverageCommand(), p.traceCommand(), p.agentsCommand(), p.systemsCommand(), p.statusCommand(), p.rebuildCommand(),
+		p.deadletterCommand(), p.userCommand(), p.ledgerCommand(), p.explainCommand(), p.versionCommand())
 	return root
 }
 

@@ -99,6 +99,15 @@ func k10(t *testing.T, r *run) {
 	}
 }
 
+// k17OneMoment is k17 where all that changes carries one stamp.
+func k17OneMoment(t *testing.T, r *run) {
+	if r.Freeze == nil {
+		notApplicable(t, "the target's clock can't be held")
+	}
+	r.Freeze()
+	k17(t, r)
+}
+
 // k17 follows the feed of changes while the target changes.
 func k17(t *testing.T, r *run) {
 	if !r.System.Caps().Feed {
@@ -106,8 +115,10 @@ func k17(t *testing.T, r *run) {
 	}
 	const objects = 7
 	kind := r.System.Kinds()[len(r.System.Kinds())-1]
-	if r.has(quality.LotUsageSet) {
-		kind = quality.LotUsageSet
+	for _, changes := range []quality.Kind{quality.NonconformanceAdvance, quality.LotUsageSet} {
+		if r.has(changes) {
+			kind = changes // what a document makes does not change
+		}
 	}
 	id := func(e quality.Effect) string {
 		o, err := target(t.Context(), r.System, e)

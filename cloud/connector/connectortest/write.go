@@ -2,6 +2,7 @@ package connectortest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +109,14 @@ func k06(t *testing.T, r *run, kind quality.Kind) {
 			t.Errorf("%s counts as an answer to a read", f)
 		} else if got := outcomeOf(err); got != event.RetryLater {
 			t.Errorf("read that gets %s: %v; want retry_later", f, err)
+		}
+		if r.System.Caps().Feed {
+			if views, _, err := r.System.Changes(t.Context(), "", 10); err == nil || outcomeOf(err) != event.RetryLater {
+				t.Errorf("feed that gets %s: %d changes, %v; want retry_later", f, len(views), err)
+			}
+		}
+		if findings, err := r.System.Check(t.Context()); err == nil && !slices.ContainsFunc(findings, func(x connector.Finding) bool { return x.Fatal }) {
+			t.Errorf("preflight that gets %s finds nothing: %+v", f, findings)
 		}
 		r.Heal()
 		if n := r.Count(e); n != 0 {

@@ -76,6 +76,9 @@ func (c *Client) probes() (all []probe) {
 	if m.Find != nil {
 		byRef("find", "record.reference", m.Find)
 	}
+	if m.Inspections != nil {
+		byRef("inspections.find", "inspections.reference", m.Inspections.Find)
+	}
 	if m.Notices != nil && m.Notices.Find != nil {
 		byRef("notices.find", "notices.reference", m.Notices.Find)
 	}

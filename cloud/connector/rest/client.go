@@ -122,6 +122,9 @@ func (c *Client) Kinds() []quality.Kind {
 	if c.mapping.Update != nil {
 		kinds = append(kinds, quality.NonconformanceAdvance)
 	}
+	if c.mapping.Inspections != nil {
+		kinds = append(kinds, quality.InspectionSubmit)
+	}
 	if c.mapping.Tasks != nil {
 		kinds = append(kinds, quality.TasksGate)
 	}
@@ -232,6 +235,8 @@ func (c *Client) Find(ctx context.Context, e quality.Effect) ([]event.Ref, error
 		return nil, nil
 	case e.Kind == quality.NoticeSend:
 		o, kind, id, path = m.Notices.Find, connector.ObjectNotice, m.Notices.ID, m.Notices.Reference
+	case e.Kind == quality.InspectionSubmit:
+		o, kind, id, path = m.Inspections.Find, connector.ObjectInspection, m.Inspections.ID, m.Inspections.Reference
 	case e.Kind == quality.NonconformanceAdvance && m.Locate != nil:
 		o, path, want = m.Locate, m.Record.Object, e.Object
 	}
@@ -267,6 +272,8 @@ func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, 
 	switch {
 	case o.Kind == connector.ObjectRecord && m.Read != nil:
 		return c.readRecord(ctx, o)
+	case o.Kind == connector.ObjectInspection && m.Inspections != nil:
+		return c.readInspection(ctx, o)
 	case o.Kind == connector.ObjectTasks && m.Tasks != nil:
 		return c.readTasks(ctx, o)
 	case o.Kind == connector.ObjectNotice && m.Notices != nil && m.Notices.Read != nil:
@@ -285,6 +292,8 @@ func (c *Client) Write(ctx context.Context, e quality.Effect, v connector.Versio
 	switch e.Kind {
 	case quality.NoticeSend:
 		return c.send(ctx, e)
+	case quality.InspectionSubmit:
+		return c.submit(ctx, e)
 	case quality.TasksGate:
 		if read, ok := v.(*lotTasks); ok && read.lot == e.Lot {
 			return c.gate(ctx, e, read)

@@ -26,6 +26,11 @@ type values struct {
 	Lot, Scope, Material, Batch string   // key of the lot of tasks, and its parts as the master system writes them
 	Tasks                       []string // ids of the tasks to hold or to release
 
+	Inspection, Plant, Type, Verdict, SpecRev string   // of an inspection; the verdict in the system's words
+	CompletedAt                               string   // RFC 3339
+	Results                                   int64    // how many the verdict rests on
+	Supersedes                                []string // inspections that it takes the place of
+
 	Order, Line, Customer, Step, Reason string // of a notice
 	PromisedAt                          string // RFC 3339; empty = no date was promised
 	Repeat                              bool   // the notice may have been sent before
@@ -153,10 +158,11 @@ func (f *form) try() error {
 	v := values{
 		Ref: nasty, Object: nasty, ID: nasty, Title: nasty, Description: nasty, Severity: nasty, Source: nasty, State: nasty,
 		Lot: nasty, Scope: nasty, Material: nasty, Batch: nasty, Order: nasty, Line: nasty, Customer: nasty, Step: nasty, Reason: nasty,
-		PromisedAt: nasty, Since: nasty, After: nasty, Limit: 100,
+		PromisedAt: nasty, Inspection: nasty, Plant: nasty, Type: nasty, Verdict: nasty, SpecRev: nasty, CompletedAt: nasty, Results: 7,
+		Since: nasty, After: nasty, Limit: 100,
 	}
 	for _, list := range [][]string{{nasty, nasty}, nil} {
-		v.Lots, v.Tasks, v.Repeat = list, list, list == nil
+		v.Lots, v.Tasks, v.Supersedes, v.Repeat = list, list, list, list == nil
 		_, _, body, err := f.fill(v)
 		if err != nil {
 			return err

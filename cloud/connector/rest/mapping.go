@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 )
 
-// Mapping says how one system speaks. It is read from a file of its own, strictly. A system has records, tasks, notices,
-// decisions or allocations, one of them at least; what it does not have is left out.
+// Mapping says how one system speaks. It is read from a file of its own, strictly. A system has records, inspections,
+// tasks, notices, decisions or allocations, one of them at least; what it does not have is left out.
 type Mapping struct {
 	Auth            string               `yaml:"auth" doc:"bearer (token_file), basic (user, password_file) or none"`
 	Headers         map[string]string    `yaml:"headers" doc:"sent with every call"`
@@ -37,6 +37,7 @@ type Mapping struct {
 
 	Record Paths `yaml:"record" doc:"where the parts of a record stand"`
 
+	Inspections *Inspections `yaml:"inspections" doc:"records of inspections with their verdict"`
 	Tasks       *Tasks       `yaml:"tasks" doc:"warehouse tasks of a lot"`
 	Notices     *Notices     `yaml:"notices" doc:"messages to customer service"`
 	Decisions   *Decisions   `yaml:"decisions" doc:"feed of signed dispositions"`
@@ -129,7 +130,7 @@ func (m *Mapping) check(doc *config.Document) {
 	families := []interface {
 		given() bool
 		check(doc *config.Document)
-	}{records{m}, m.Tasks, m.Notices, m.Decisions, m.Allocations}
+	}{records{m}, m.Inspections, m.Tasks, m.Notices, m.Decisions, m.Allocations}
 	some := false
 	for _, f := range families {
 		if f.given() {
@@ -138,7 +139,7 @@ func (m *Mapping) check(doc *config.Document) {
 		}
 	}
 	if !some {
-		doc.Errorf(problem.ConfigMissing, "", "the mapping has no operation: want records (find, read, create), tasks, notices, decisions or allocations")
+		doc.Errorf(problem.ConfigMissing, "", "the mapping has no operation: want records (find, read, create), inspections, tasks, notices, decisions or allocations")
 	}
 	for i, r := range m.Outcomes {
 		at := config.Index("outcomes", i)

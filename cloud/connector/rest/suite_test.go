@@ -63,7 +63,8 @@ func dial(t *testing.T, mapping, url, secret string, log zerolog.Logger) *rest.C
 }
 
 func suiteRig(t *testing.T, cfg qms.Config) *connectortest.Rig {
-	cfg.Token = token
+	clock := &connectortest.Clock{}
+	cfg.Token, cfg.Now = token, clock.Now
 	sim, err := qms.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +72,7 @@ func suiteRig(t *testing.T, cfg qms.Config) *connectortest.Rig {
 	rig := serviceRig(t, "testdata/qms.rest.yaml", sim.Service)
 	rig.Effect = func(_ *testing.T, kind quality.Kind, n int) quality.Effect { return suiteEffect(sim, kind, n) }
 	rig.Count = func(e quality.Effect) int { return countEffects(sim, e) }
-	rig.Touch = func(_ *testing.T, e quality.Effect) {
+	rig.Touch = func(_ *testing.T, e quality.Effect) { // an inspection's record never changes
 		for _, entry := range sim.Nonconformance(e.Object) {
 			sim.SetState(entry.Record, "contained")
 		}
@@ -82,8 +83,8 @@ func suiteRig(t *testing.T, cfg qms.Config) *connectortest.Rig {
 		return connector.Object{Kind: connector.ObjectRecord, ID: id}
 	}
 	rig.Forgetful = func(t *testing.T, how string) *connectortest.Rig { return suiteRig(t, qms.Config{References: how}) }
-	rig.Exact = func(*testing.T) []connectortest.Exact { return exactRecords(sim) }
-	rig.Snapshot, rig.Restore = sim.Snapshot, sim.Restore
+	rig.Exact = func(*testing.T) []connectortest.Exact { return append(exactRecords(sim), exactInspections(sim)...) }
+	rig.Freeze, rig.Snapshot, rig.Restore = clock.Freeze, sim.Snapshot, sim.Restore
 	return rig
 }
 
@@ -116,6 +117,9 @@ func serviceRig(t *testing.T, mapping string, sim *service.Service) *connectorte
 }
 
 func suiteEffect(sim *qms.Simulator, kind quality.Kind, n int) quality.Effect {
+	if kind == quality.InspectionSubmit {
+		return inspectionEffect(n)
+	}
 	object := fmt.Sprintf("nc:n-%032d", n)
 	id := quality.CommandID("w3", object, string(kind), 1)
 	e := quality.Effect{
@@ -133,6 +137,9 @@ func suiteEffect(sim *qms.Simulator, kind quality.Kind, n int) quality.Effect {
 }
 
 func countEffects(sim *qms.Simulator, e quality.Effect) int {
+	if e.Kind == quality.InspectionSubmit {
+		return len(sim.Of(string(e.Lot) + "#" + e.Object))
+	}
 	n := 0
 	for _, entry := range sim.Nonconformance(e.Object) {
 		if e.Kind == quality.NonconformanceEnsure && entry.Kind == "record_created" ||

@@ -42,8 +42,9 @@ func (c *Client) Check(ctx context.Context) ([]connector.Finding, error) {
 		break
 	}
 	for path, query := range map[string]url.Values{
-		documents: {"$filter": {"ReferenceDocument eq 'HFPREFLIGHT'"}, "$top": {"1"}},
-		stockRows: {"$filter": {"Batch eq 'HFPREFLIGHT'"}, "$top": {"1"}},
+		documents:     {"$filter": {"ReferenceDocument eq 'HFPREFLIGHT'"}, "$top": {"1"}},
+		documentItems: {"$filter": {"Batch eq 'HFPREFLIGHT'"}, "$expand": {"to_MaterialDocumentHeader"}, "$top": {"1"}},
+		stockRows:     {"$filter": {"Batch eq 'HFPREFLIGHT'"}, "$top": {"1"}},
 	} {
 		var none struct{}
 		a, bad := c.get(ctx, path, query, &none)

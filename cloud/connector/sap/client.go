@@ -10,6 +10,9 @@
 // in one second look like one. A usage decision is found again by reading the lot, a posting by its item text, and where
 // the system refuses one because it is there already, what the lot shows by then decides.
 //
+// What left a batch's stock since a time is read from its material documents. Their items know no time, and their headers
+// know it by the system's own clock, so that a document of the hours before may be among them.
+//
 // Holds need no inspection lot. Where only the inspection service fails they go on, and decisions and releases wait.
 //
 // Not read: stock of special kinds (consignment, project, sales order), and units that differ from a material's base

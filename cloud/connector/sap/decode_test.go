@@ -33,6 +33,35 @@ func TestMoment_UnmarshalJSON(t *testing.T) {
 	}
 }
 
+func TestTimeOfDay_UnmarshalJSON(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		`"PT15H04M05S"`: 15*time.Hour + 4*time.Minute + 5*time.Second, `"PT0S"`: 0, `"PT12H"`: 12 * time.Hour, `"PT7M"`: 7 * time.Minute, `null`: 0,
+	} {
+		var d timeOfDay
+		if err := json.Unmarshal([]byte(text), &d); err != nil || time.Duration(d) != want {
+			t.Errorf("%s: %s, %v; want %s", text, time.Duration(d), err, want)
+		}
+	}
+	for _, text := range []string{`"15:04:05"`, `"PT1.5S"`, `"P1D"`, `""`, `7`, `{}`} {
+		var d timeOfDay
+		if err := json.Unmarshal([]byte(text), &d); err == nil {
+			t.Errorf("%s was read as %s", text, time.Duration(d))
+		}
+	}
+}
+
+func FuzzTimeOfDay(f *testing.F) {
+	f.Add([]byte(`"PT15H04M05S"`))
+	f.Add([]byte(`"PT99H99M99S"`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var d timeOfDay
+		if err := json.Unmarshal(raw, &d); err == nil && (d < 0 || time.Duration(d) > 101*time.Hour) {
+			t.Errorf("%s was read as %s", raw, time.Duration(d))
+		}
+	})
+}
+
 func TestAmount_UnmarshalJSON(t *testing.T) {
 	for text, want := range map[string]event.Decimal{
 		`"1160.000"`: "1160", `"10000"`: "10000", `"0.000"`: "0", `"0.00100000000000"`: "0.001", `"1234567890.12300000000000"`: "1234567890.123",

@@ -50,6 +50,7 @@ type documentItem struct {
 	Unit      string `json:"EntryUnit"`
 	Text      string `json:"MaterialDocumentItemText"`
 	Cancelled bool   `json:"GoodsMovementIsCancelled,omitempty"`
+	Reverses  string `json:"ReversedMaterialDocument,omitempty"` // number of the document that this one cancels
 }
 
 func (d *documentEntity) id() string { return d.Year + "/" + d.Number }
@@ -139,7 +140,7 @@ func (c *Client) ownBlocked(ctx context.Context, l *lot) ([]documentItem, *conne
 	type place struct{ plant, location string }
 	ours := map[place]*big.Rat{}
 	for _, i := range moved {
-		if i.Cancelled || !strings.HasPrefix(i.Text, usageText+" ") {
+		if i.Cancelled || i.Reverses != "" || !strings.HasPrefix(i.Text, usageText+" ") {
 			continue
 		}
 		at := place{i.Plant, i.Location}

@@ -81,7 +81,7 @@ type lot struct {
 	unread      *connector.Result
 }
 
-// Read returns a lot or a material document.
+// Read returns a lot, what left its stock, or a material document.
 func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, connector.Version, error) {
 	if o.Kind == connector.ObjectRecord {
 		return c.readDocument(ctx, o)
@@ -89,6 +89,9 @@ func (c *Client) Read(ctx context.Context, o connector.Object) (connector.View, 
 	id, err := c.batchOf(o.Lot)
 	if err != nil {
 		return connector.View{}, nil, connector.Result{Outcome: event.Rejected, Code: "lot_key", Message: err.Error()}
+	}
+	if o.Kind == connector.ObjectMoves {
+		return c.readMoves(ctx, id, o)
 	}
 	l, batch, bad := c.readLot(ctx, id)
 	if bad != nil {

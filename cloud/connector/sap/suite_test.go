@@ -45,7 +45,8 @@ func TestSuite(t *testing.T) {
 }
 
 func suiteRig(t *testing.T, cfg simulator.Config) *connectortest.Rig {
-	cfg.User, cfg.Password, cfg.LockAfter = user, password, 6
+	clock := &connectortest.Clock{}
+	cfg.User, cfg.Password, cfg.LockAfter, cfg.Now = user, password, 6, clock.Now
 	sim, err := simulator.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +98,7 @@ func suiteRig(t *testing.T, cfg simulator.Config) *connectortest.Rig {
 			return suiteRig(t, simulator.Config{References: how})
 		},
 		Exact:    func(t *testing.T) []connectortest.Exact { return exactLots(t, sim) },
+		Freeze:   clock.Freeze,
 		Snapshot: sim.Snapshot, Restore: sim.Restore,
 		Secrets: []string{password, user + ":" + password, "token-1==", "session-1"},
 		Logs:    logs.String,

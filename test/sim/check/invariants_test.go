@@ -2,6 +2,7 @@ package check
 
 import (
 	"testing"
+	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/test/sim/history"
@@ -187,13 +188,24 @@ func TestReleases(t *testing.T) {
 		"somebody else's restriction": {func(a *tale) {
 			a.add(history.Fact{Kind: history.Hold, Lot: lotA, HoldKind: foreign, State: history.Placed, At: at(1)})
 		}, "somebody else had restricted it"},
-		"a later hold is not heeded": {func(a *tale) { h := placed(a); h.Pos, h.At = 98, at(100) }, "still free at s4 1m0s after hold H-1"},
+		"a later hold is not heeded": {func(a *tale) {
+			h := placed(a)
+			h.Pos, h.At = 98, at(100)
+			a.add(history.Fact{Kind: history.Clock, At: at(161)})
+		}, "still free at s4 1m0s after hold H-1"},
 	})
 	accepts(t, Releases, map[string]func(*tale){
 		"the hold was lifted": func(a *tale) { placed(a); lift(a) },
 		"a scope that does not match": func(a *tale) {
 			h := placed(a)
 			h.Lot, h.Scope = "", `{"kind":"equipment","value":"press2","plant":"p1"}`
+		},
+		"the run ended before a hold had its time": func(a *tale) { h := placed(a); h.Pos, h.At = 98, at(100) },
+		"the end of its run came in before its beginning": func(a *tale) {
+			g, run := gap(a, "press1"), a.find(history.Inbox, "n-run")
+			g.From, g.To = run.Time.Add(-9*time.Second), run.Time.Add(-8*time.Second)
+			run.Pos = a.find(history.Inbox, "n-end").Pos
+			a.find(history.Inbox, "n-end").Pos--
 		},
 		"a hold after it is heeded": func(a *tale) {
 			h := placed(a)
@@ -289,6 +301,33 @@ func TestCoverage(t *testing.T) {
 		}, "seqs 6-9"},
 		"a loss without a cause": {func(a *tale) { a.find(history.Gap, "gap:shed").Reason = "" }, "seqs 4-5 of lane telemetry"},
 		"a loss of another lane": {func(a *tale) { a.find(history.Gap, "gap:shed").Origin.Lane = event.LaneQuality }, "seqs 4-5 of lane telemetry"},
+	})
+}
+
+func TestObserved(t *testing.T) {
+	shown := func(a *tale) *history.Fact {
+		return a.add(history.Fact{Kind: history.Offered, Plant: "p1", Equipment: "press1", Event: "n-shown", At: at(90)})
+	}
+	recorded := func(a *tale) *history.Fact {
+		g := gap(a, "press1")
+		g.Type, g.From, g.To = event.TypeGapRecorded, at(89), at(91)
+		return g
+	}
+	rejects(t, Observed, map[string]bad{
+		"what was shown never came":   {func(a *tale) { shown(a) }, "it never came, and no gap is declared"},
+		"the gap is another one's":    {func(a *tale) { shown(a); recorded(a).Equipment = "press2" }, "no gap is declared"},
+		"the gap is another plant's":  {func(a *tale) { shown(a); recorded(a).Plant = "p2" }, "no gap is declared"},
+		"the gap was over":            {func(a *tale) { shown(a); recorded(a).To = at(89) }, "no gap is declared"},
+		"the gap came later":          {func(a *tale) { shown(a); recorded(a).From = at(93) }, "no gap is declared"},
+		"a quarantine is no gap":      {func(a *tale) { shown(a); recorded(a).Type = event.TypeRecordQuarantined }, "no gap is declared"},
+		"a gap that does not say why": {func(a *tale) { recorded(a).Reason = "" }, "does not say where, or why"},
+	})
+	accepts(t, Observed, map[string]func(*tale){
+		"it came":                func(a *tale) { shown(a).Event = "n-pass" },
+		"a gap was declared":     func(a *tale) { shown(a); recorded(a) },
+		"a gap that lasts":       func(a *tale) { shown(a); recorded(a).To = time.Time{} },
+		"it was shown too late":  func(a *tale) { shown(a); recorded(a).From = at(92) },
+		"it waits for something": func(a *tale) { shown(a); a.add(history.Fact{Kind: history.Parked, Event: "n-shown"}) },
 	})
 }
 

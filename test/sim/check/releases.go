@@ -38,6 +38,9 @@ func Releases(r *Run) Finding {
 			j.others = append(j.others, x)
 		}
 	}
+	for i := range r.History {
+		j.end = maxTime(j.end, r.History[i].At)
+	}
 	for _, grant := range r.History.Of(history.Release) {
 		f.judge()
 		j.held(grant)
@@ -62,6 +65,7 @@ type judgement struct {
 	others  []*history.Fact                  // holds that somebody else set at a system
 	open    map[event.LotKey][]*history.Fact // parked and quarantined
 	waited  map[event.ID][]*history.Fact
+	end     time.Time // of the run: when the last thing took place
 }
 
 func byLot(h history.History, kinds ...history.Kind) map[event.LotKey][]*history.Fact {
@@ -178,18 +182,14 @@ func (j *judgement) touches(g, grant *history.Fact) bool {
 	case g.Equipment == "":
 		return !j.began(grant.Lot).After(g.To)
 	}
-	runs := false
+	runs := j.runs(g, grant)
 	var from time.Time
 	began := false
-	for _, x := range j.events[grant.Lot] {
-		if x.Pos > grant.Pos || x.Plant != g.Plant || x.Equipment != g.Equipment {
-			continue
-		}
+	for _, x := range runs {
 		switch x.Type {
 		case event.TypeRunStarted:
-			runs, began, from = true, true, x.Time
+			began, from = true, x.Time
 		case event.TypeRunEnded:
-			runs = true
 			// A run whose beginning was not seen may have begun at any time before.
 			if x.Time.Before(g.From) || began && from.After(g.To) {
 				began = false
@@ -201,7 +201,20 @@ func (j *judgement) touches(g, grant *history.Fact) bool {
 	if began && !from.After(g.To) {
 		return true // it still runs
 	}
-	return !runs && j.madeOn(grant.Lot, g)
+	return len(runs) == 0 && j.madeOn(grant.Lot, g)
+}
+
+// runs returns when the lot's runs on the machine of a gap began and ended, as far as that was known at a grant, in the
+// order of its time: an end may come in before its beginning.
+func (j *judgement) runs(g, grant *history.Fact) (runs []*history.Fact) {
+	for _, x := range j.events[grant.Lot] {
+		is := x.Type == event.TypeRunStarted || x.Type == event.TypeRunEnded
+		if is && x.Pos < grant.Pos && x.Plant == g.Plant && x.Equipment == g.Equipment {
+			runs = append(runs, x)
+		}
+	}
+	slices.SortStableFunc(runs, func(a, b *history.Fact) int { return a.Time.Compare(b.Time) })
+	return runs
 }
 
 // began returns the earliest time from which the lot is known to exist, by what the plants say.
@@ -292,9 +305,13 @@ func (j *judgement) foreignAt(lot event.LotKey, at time.Time) (is bool) {
 }
 
 // takenBack looks whether the lot was free longer than it may be after a hold was applied. What the ERP could not be
-// reached for does not count.
+// reached for does not count, and a hold that had not so much time before the run ended is judged by how the lot ended.
 func (j *judgement) takenBack(system string, lot event.LotKey, hold *history.Fact, book []*history.Fact) {
 	limit := hold.At.Add(takeBack + j.down(system, hold.At))
+	if limit.After(j.end) {
+		return
+	}
+	j.judge()
 	free := false
 	for _, x := range book {
 		if x.At.After(limit) {
@@ -305,7 +322,6 @@ func (j *judgement) takenBack(system string, lot event.LotKey, hold *history.Fac
 	if !free || j.liftedBy(lot, hold, limit) {
 		return
 	}
-	j.judge()
 	j.wrong(hold, "it was still free at %s %s after hold %s was applied", system, takeBack, hold.Hold)
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -282,25 +281,48 @@ func Percentile(sorted []time.Duration, inHundred int) time.Duration {
 	return sorted[min(len(sorted)-1, (len(sorted)*inHundred+99)/100-1)]
 }
 
-// String writes the table, aligned.
+// String writes two tables, aligned and at most 100 columns wide: what releases waited for, all of a plant together, and
+// how many still did at the end; and how long holds and releases took, outages included.
 func (t Table) String() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")+"\t") }
-	line("plant", "lots", "released", "waited for hold", "answer", "gap", "parked", "quarantine", "holds", "to block p50", "p99", "to free p50", "p99")
+	waits := [][]string{append([]string{"RELEASES WAITED FOR", "lots", "released"}, WaitReasons()...)}
+	took := [][]string{{"HOLDS AND RELEASES TOOK", "holds", "half", "99 in 100", "releases", "half", "99 in 100"}}
 	for i := range t {
 		r := &t[i]
-		cells := []string{r.Plant, fmt.Sprint(r.Lots), fmt.Sprint(r.Released)}
+		cells := []string{"plant " + r.Plant, fmt.Sprint(r.Lots), fmt.Sprint(r.Released)}
 		for _, reason := range WaitReasons() {
 			cell := seconds(r.Waited[reason])
 			if n := r.Waiting[reason]; n > 0 {
-				cell += fmt.Sprintf(" (%d still)", n)
+				cell += fmt.Sprintf(", %d still", n)
 			}
 			cells = append(cells, cell)
 		}
-		line(append(cells, fmt.Sprint(len(r.Holds)), millis(r.Holds, 50), millis(r.Holds, 99), millis(r.Releases, 50), millis(r.Releases, 99))...)
+		waits = append(waits, cells)
+		took = append(took, []string{
+			"plant " + r.Plant, fmt.Sprint(len(r.Holds)), millis(r.Holds, 50), millis(r.Holds, 99), fmt.Sprint(len(r.Releases)), millis(r.Releases, 50), millis(r.Releases, 99),
+		})
 	}
-	_ = w.Flush() // into memory
+	return aligned(waits) + "\n" + aligned(took)
+}
+
+// aligned writes lines of cells: the first to the left, the others to the right of their columns.
+func aligned(lines [][]string) string {
+	widths := map[int]int{}
+	for _, cells := range lines {
+		for i, c := range cells {
+			widths[i] = max(widths[i], len(c))
+		}
+	}
+	var b strings.Builder
+	for _, cells := range lines {
+		for i, c := range cells {
+			if i == 0 {
+				fmt.Fprintf(&b, "%-*s", widths[i], c)
+			} else {
+				fmt.Fprintf(&b, "  %*s", widths[i], c)
+			}
+		}
+		b.WriteByte('\n')
+	}
 	return b.String()
 }
 
@@ -308,7 +330,10 @@ func seconds(d time.Duration) string {
 	if d == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
+	if d < 10*time.Second {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
 }
 
 func millis(sorted []time.Duration, inHundred int) string {

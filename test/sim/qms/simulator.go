@@ -1,5 +1,5 @@
-// Package qms is a simulator of a plain quality management system: nonconformance records and signed dispositions over
-// REST with JSON, with a quality engineer who decides by a rule.
+// Package qms is a simulator of a plain quality management system: nonconformance records, inspections and signed
+// dispositions over REST with JSON, with a quality engineer who decides by a rule.
 //
 // It has the manners of the real ones: a reference is not unique, so that a repeated create makes a second record; an
 // illegal change of state is answered with 200 and a message, and changes nothing; a field that it does not know is
@@ -29,7 +29,7 @@ type Config struct {
 
 // Simulator is one system. It is safe for concurrent use.
 type Simulator struct {
-	// The frame serves /records, /dispositions, /book and /control, and holds the lock of all below.
+	// The frame serves /records, /inspections, /dispositions, /book and /control, and holds the lock of all below.
 	*service.Service
 
 	cfg     Config
@@ -37,6 +37,7 @@ type Simulator struct {
 	saved   []*record
 
 	dispositions, savedDispositions []*disposition
+	inspections, savedInspections   []*inspection
 }
 
 type record struct {
@@ -58,6 +59,7 @@ func New(cfg Config) (*Simulator, error) {
 	s.Service = frame
 	for pattern, serve := range map[string]http.HandlerFunc{
 		"GET /records": s.list, "POST /records": s.create, "GET /records/{id}": s.show, "PATCH /records/{id}": s.change,
+		"GET /inspections": s.listInspections, "POST /inspections": s.createInspection, "GET /inspections/{id}": s.showInspection,
 		"GET /dispositions": s.listDispositions, "GET /dispositions/{id}": s.showDisposition, "POST /dispositions": s.openDisposition,
 		"POST /dispositions/{id}/sign": s.signDisposition, "POST /dispositions/{id}/revise": s.reviseDisposition,
 	} {
@@ -83,13 +85,13 @@ func (s *Simulator) Records(nonconformance string) (n int) {
 // Snapshot keeps the present records for [Simulator.Restore].
 func (s *Simulator) Snapshot() {
 	defer s.Lock()()
-	s.saved, s.savedDispositions = clone(s.records), cloneDispositions(s.dispositions)
+	s.saved, s.savedDispositions, s.savedInspections = clone(s.records), cloneDispositions(s.dispositions), slices.Clone(s.inspections)
 }
 
 // Restore brings back the records of the last snapshot, as a restored backup does. The book keeps what it has.
 func (s *Simulator) Restore() {
 	defer s.Lock()()
-	s.records, s.dispositions = clone(s.saved), cloneDispositions(s.savedDispositions)
+	s.records, s.dispositions, s.inspections = clone(s.saved), cloneDispositions(s.savedDispositions), slices.Clone(s.savedInspections)
 }
 
 func clone(records []*record) []*record {

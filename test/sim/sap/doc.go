@@ -9,6 +9,6 @@
 // where they take place. Faults come from package fault, by [Simulator.Faults] or by POST /control; GET /book shows the
 // book. [Simulator.Play], or POST /hand, does what a person does in the system, past the API.
 //
-// Not modelled: inspection plans and characteristics, partial lots, valuation, several units of measure, and whole
-// movement types that no effect here uses.
+// Not modelled: inspection plans and characteristics, partial lots, valuation, several units of measure, the second item of
+// a transfer, and movement types besides receipts, issues, deliveries, scrap and changes of the stock type.
 package sap

@@ -2,6 +2,7 @@ package sap
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/test/sim/book"
@@ -24,6 +26,7 @@ type document struct {
 	items     []item
 	automatic bool   // made by the system itself
 	cancelled string // number of the document that cancels it
+	reverses  string // number of the document that it cancels
 }
 
 type item struct {
@@ -32,6 +35,7 @@ type item struct {
 	movement        string
 	quantity        *big.Rat
 	text            string
+	order           string // manufacturing order that it was issued for
 }
 
 // movements says where each movement type takes stock from and puts it; free means unrestricted, or restricted while
@@ -43,8 +47,19 @@ func movements(movement string) (from, to string, ok bool) {
 		"349": {"07", "02"}, "350": {"02", "07"},
 		"101": {"", "free"}, "102": {"free", ""},
 		"551": {"free", ""}, "552": {"", "free"},
+		"261": {"01", ""}, "262": {"", "free"},
+		"601": {"01", ""}, "602": {"", "free"},
 	}[movement]
 	return m[0], m[1], m != [2]string{}
+}
+
+// debitCredit tells whether a movement type takes stock out of a place, H, or only brings some, S. A transfer does both: its
+// item stands where the stock came from.
+func debitCredit(movement string) string {
+	if from, _, ok := movements(movement); ok && from == "" {
+		return "S"
+	}
+	return "H"
 }
 
 func opposite(movement string) string {
@@ -85,7 +100,11 @@ func (s *Simulator) serveDocument(w http.ResponseWriter, r *http.Request, t targ
 		for _, d := range s.data.documents {
 			for i, it := range d.items {
 				if !some || slices.Contains(wanted, it.batchKey) {
-					rows = append(rows, s.showItem(d, i))
+					row := s.showItem(d, i)
+					if strings.Contains(r.URL.Query().Get("$expand"), "to_MaterialDocumentHeader") {
+						row["to_MaterialDocumentHeader"] = s.showDocument(d, false)
+					}
+					rows = append(rows, row)
 				}
 			}
 		}
@@ -145,12 +164,18 @@ func (s *Simulator) showDocument(d *document, expand bool) map[string]any {
 // showItem shows an item; its number is NonNegative and so comes without leading zeros.
 func (s *Simulator) showItem(d *document, i int) map[string]any {
 	it := d.items[i]
+	reversed := ""
+	if d.reverses != "" {
+		reversed = strconv.Itoa(i + 1)
+	}
 	return map[string]any{
 		"MaterialDocumentYear": d.posted.UTC().Format("2006"), "MaterialDocument": d.number, "MaterialDocumentItem": strconv.Itoa(i + 1),
 		"Material": it.material, "Plant": it.plant, "StorageLocation": it.location, "Batch": it.batch,
 		"GoodsMovementType": it.movement, "QuantityInEntryUnit": it.quantity.FloatString(3), "EntryUnit": s.data.units[it.material],
 		"QuantityInBaseUnit": it.quantity.FloatString(3), "MaterialBaseUnit": s.data.units[it.material],
-		"MaterialDocumentItemText": it.text, "GoodsMovementIsCancelled": d.cancelled != "",
+		"MaterialDocumentItemText": it.text, "GoodsMovementIsCancelled": d.cancelled != "", "ManufacturingOrder": it.order,
+		"DebitCreditCode": debitCredit(it.movement), "ReversedMaterialDocument": d.reverses, "ReversedMaterialDocumentItem": reversed,
+		"to_MaterialDocumentHeader": map[string]any{"__deferred": map[string]string{"uri": Root + "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentItem/to_MaterialDocumentHeader"}},
 	}
 }
 
@@ -213,6 +238,9 @@ func (s *Simulator) readDocument(from io.Reader) (*document, string, error) {
 		k := batchKey{it.Material, it.Batch}
 		if s.data.batches[k] == nil {
 			return nil, "M7/042", fmt.Errorf("batch %s of material %s does not exist", it.Batch, it.Material)
+		}
+		if it.GoodsMovementType == "601" || it.GoodsMovementType == "602" {
+			return nil, "M7/003", fmt.Errorf("movement type %s is posted by a delivery", it.GoodsMovementType)
 		}
 		if it.EntryUnit != s.data.units[it.Material] {
 			return nil, "M7/065", fmt.Errorf("unit %q cannot be converted for material %s", it.EntryUnit, it.Material)
@@ -287,33 +315,38 @@ func (s *Simulator) file(d *document) {
 	s.data.documents = append(s.data.documents, d)
 }
 
-// cancel posts the counter-document of a document that was posted here, once.
+// cancel serves the function Cancel.
 func (s *Simulator) cancel(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	unquote := func(name string) string { return trimQuotes(q.Get(name)) }
-	d := s.document(unquote("MaterialDocumentYear"), unquote("MaterialDocument"))
-	switch {
-	case d == nil:
-		refuse(w, http.StatusNotFound, "M7/008", "Material document does not exist")
-		return
-	case d.automatic:
-		refuse(w, http.StatusBadRequest, "M7/192", "Material document was made by the system and cannot be cancelled")
-		return
-	case d.cancelled != "":
-		refuse(w, http.StatusBadRequest, "M7/191", "Material document is cancelled already")
+	counter, status, code, err := s.reverse(trimQuotes(q.Get("MaterialDocumentYear")), trimQuotes(q.Get("MaterialDocument")))
+	if err != nil {
+		refuse(w, status, code, err.Error())
 		return
 	}
-	counter := &document{code: "06", header: d.header, reference: d.reference}
+	answer(w, http.StatusCreated, s.showDocument(counter, true))
+}
+
+// reverse posts the counter-document of a document that was posted here, once.
+func (s *Simulator) reverse(year, number string) (counter *document, status int, code string, err error) {
+	d := s.document(year, number)
+	switch {
+	case d == nil:
+		return nil, http.StatusNotFound, "M7/008", errors.New("material document does not exist")
+	case d.automatic:
+		return nil, http.StatusBadRequest, "M7/192", errors.New("material document was made by the system and cannot be cancelled")
+	case d.cancelled != "" || d.reverses != "":
+		return nil, http.StatusBadRequest, "M7/191", errors.New("material document is cancelled already")
+	}
+	counter = &document{code: "06", header: d.header, reference: d.reference, reverses: d.number}
 	for _, it := range d.items {
 		it.movement = opposite(it.movement)
 		counter.items = append(counter.items, it)
 	}
 	if code, err := s.commit(counter); err != nil {
-		refuse(w, http.StatusBadRequest, code, err.Error())
-		return
+		return nil, http.StatusBadRequest, code, err
 	}
-	d.cancelled, counter.cancelled = counter.number, d.number
-	answer(w, http.StatusCreated, s.showDocument(counter, true))
+	d.cancelled = counter.number
+	return counter, 0, "", nil
 }
 
 // limit cuts a text at the field's length, in characters, as the screens do.

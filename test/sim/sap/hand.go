@@ -1,6 +1,7 @@
 package sap
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,12 +19,13 @@ const byHand = "by hand"
 
 // Hand is what a person does in the system, past the API.
 type Hand struct {
-	Do       string `json:"do"` // restrict, block, free, decide, cancel_lot, receive, issue
+	Do       string `json:"do"` // restrict, block, free, decide, cancel_lot, receive, issue, deliver
 	Material string `json:"material"`
 	Batch    string `json:"batch"`
 	Plant    string `json:"plant,omitempty"`    // empty = the configured one
-	Quantity string `json:"quantity,omitempty"` // for receive and issue
+	Quantity string `json:"quantity,omitempty"` // for receive, issue and deliver
 	Code     string `json:"code,omitempty"`     // for decide
+	For      string `json:"for,omitempty"`      // manufacturing order of an issue, number of a delivery
 }
 
 // Play does what a person does. An error is what the screen says; nothing was done then.
@@ -43,7 +45,11 @@ func (s *Simulator) Play(h Hand) (err error) {
 		_, err = s.Receive(h.Material, h.Batch, h.Plant, h.Quantity)
 		return err
 	case "issue":
-		return s.Issue(h.Material, h.Batch, h.Plant, h.Quantity)
+		_, err = s.Issue(h.Material, h.Batch, h.Plant, h.Quantity, h.For)
+		return err
+	case "deliver":
+		_, err = s.Deliver(h.Material, h.Batch, h.Plant, h.Quantity, h.For)
+		return err
 	}
 	return fmt.Errorf("nobody knows how to %q", h.Do)
 }
@@ -163,24 +169,44 @@ func (s *Simulator) receive(k batchKey, plant, quantity string) (lot string) {
 	return s.inspect(k, plant, originReceipt, q).number
 }
 
-// Issue posts a goods issue for an order, movement type 261: only unrestricted stock moves.
-func (s *Simulator) Issue(material, batch, plant, quantity string) error {
+// Issue posts a goods issue for a manufacturing order, movement type 261, and returns the document's number: only
+// unrestricted stock moves.
+func (s *Simulator) Issue(material, batch, plant, quantity, order string) (document string, err error) {
+	return s.takeOut("goods_issue", plant, quantity, item{batchKey: batchKey{material, batch}, movement: "261", order: order}, "")
+}
+
+// Deliver posts the goods issue of a delivery to a customer, movement type 601, and returns the document's number: only
+// unrestricted stock moves.
+func (s *Simulator) Deliver(material, batch, plant, quantity, delivery string) (document string, err error) {
+	return s.takeOut("delivery", plant, quantity, item{batchKey: batchKey{material, batch}, movement: "601"}, delivery)
+}
+
+// CancelByHand cancels a material document.
+func (s *Simulator) CancelByHand(year, number string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _, _, err := s.reverse(year, number)
+	return err
+}
+
+// takeOut posts an issue of unrestricted stock, at the configured plant if plant is empty.
+func (s *Simulator) takeOut(kind, plant, quantity string, it item, delivery string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if plant == "" {
 		plant = s.cfg.Plant
 	}
-	k := batchKey{material, batch}
-	at := stockKey{k, plant, s.cfg.Location, "01"}
+	at := stockKey{it.batchKey, plant, s.cfg.Location, "01"}
 	q, ok := new(big.Rat).SetString(quantity)
-	if have := s.data.stock[k][at]; !ok || q.Sign() <= 0 || have == nil || have.Cmp(q) < 0 {
-		return fmt.Errorf("deficit of unrestricted stock: %s of batch %s of material %s in plant %s", quantity, batch, material, plant)
+	if have := s.data.stock[it.batchKey][at]; !ok || q.Sign() <= 0 || have == nil || have.Cmp(q) < 0 {
+		return "", fmt.Errorf("deficit of unrestricted stock: %s of batch %s of material %s in plant %s", quantity, it.batch, it.material, plant)
 	}
 	s.move(at, new(big.Rat).Neg(q))
-	doc := &document{code: "03", header: byHand, items: []item{{batchKey: k, plant: plant, location: s.cfg.Location, movement: "261", quantity: q}}}
+	it.plant, it.location, it.quantity = plant, s.cfg.Location, q
+	doc := &document{code: "03", header: byHand, reference: delivery, items: []item{it}}
 	s.file(doc)
-	s.enter(k, book.Entry{Kind: "goods_issue", Record: doc.number, Reference: byHand, Quantity: decimal(q)})
-	return nil
+	s.enter(it.batchKey, book.Entry{Kind: kind, Record: doc.number, Reference: cmp.Or(delivery, byHand), Quantity: decimal(q)})
+	return doc.number, nil
 }
 
 // Require makes the usage decisions on the batch's inspection lots need a digital signature, or documentation.

@@ -19,6 +19,7 @@ type folded struct {
 	released  bool                         // it could have been freed at some time
 	byHand    bool                         // somebody restricted it in the ERP
 	decisions map[string]event.Decision    // that count, by id
+	values    map[string]string            // read so far, by record and revision
 }
 
 // step is a fact or an act, at its time.
@@ -35,7 +36,7 @@ type step struct {
 // later reading makes it unsaid. The newest signed disposition counts. A lot is free when a release says so, nothing
 // holds it, no message of it is unread and its machine was seen all the time.
 func Fold(l *Lot, start time.Time) Want {
-	f := &folded{lot: l, open: map[string]event.UsageStatus{}, decisions: map[string]event.Decision{}}
+	f := &folded{lot: l, open: map[string]event.UsageStatus{}, decisions: map[string]event.Decision{}, values: map[string]string{}}
 	for _, s := range timeline(l, start) {
 		switch {
 		case s.act != nil:
@@ -48,6 +49,18 @@ func Fold(l *Lot, start time.Time) Want {
 		f.released = f.released || f.free()
 	}
 	return f.end()
+}
+
+// Missing returns what must come of the lot where some parts of its press line were made and not reported, too.
+func (l *Lot) Missing(start time.Time, gone func(line string, seq int64) bool) Want {
+	seen := *l
+	seen.facts = slices.Clone(l.facts)
+	for i := range seen.facts {
+		if s := &seen.facts[i]; s.part != nil {
+			s.missed = s.missed || gone(s.line, s.part.Seq)
+		}
+	}
+	return Fold(&seen, start)
 }
 
 func timeline(l *Lot, start time.Time) []step {
@@ -78,6 +91,11 @@ func (f *folded) stated(s *said) {
 			f.why("sample %d: %s has a unit that nobody knows", fact.Sample, fact.Characteristic)
 			return
 		}
+		if f.contradicts(s.site, &fact) {
+			f.want.Quarantined++
+			f.why("sample %d: %s was read twice, differently", fact.Sample, fact.Characteristic)
+			return
+		}
 		f.read(s.site, fact.Inspection, fact.Sample, fact.Characteristic, fact.Value, fact.LSL, fact.USL, fact.Safety)
 	case dialect.Completed:
 		f.want.Inspections++
@@ -92,6 +110,15 @@ func (f *folded) stated(s *said) {
 		delete(f.open, fact.Hold)
 		f.why("the operator lifted the hold")
 	}
+}
+
+// contradicts tells whether a record was read before with another value. The first one stands, the other waits for a
+// person.
+func (f *folded) contradicts(site *dialect.Site, r *dialect.Measured) bool {
+	record := fmt.Sprintf("%s %s %d", site.Plant, r.Record, r.Rev)
+	value, known := f.values[record]
+	f.values[record] = r.Value
+	return known && value != r.Value
 }
 
 // reported takes in a part of a press line. One that is not reported is seen by the next one's number.
@@ -214,8 +241,8 @@ func (f *folded) gate(w *Want) {
 	}
 }
 
-// notice says what customer service is told about an order. A hold that is lifted before anybody was told may pass in
-// silence.
+// notice says what customer service is told about an order. A date at risk and a hold are two matters: each has its own
+// message, and its own all-clear. A hold that is lifted before anybody was told may pass in silence.
 func (f *folded) notice(w *Want, o Order) Notice {
 	n := Notice{Order: o.ID, Line: o.Line}
 	if o.hurried {
@@ -228,7 +255,7 @@ func (f *folded) notice(w *Want, o Order) Notice {
 	default:
 		n.Held.Most = 1
 		if w.Free() {
-			n.Clear.Most = 1
+			n.Clear.Most++
 		}
 	}
 	return n

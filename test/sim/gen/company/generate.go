@@ -85,7 +85,7 @@ func (g *generator) story(line bool) story {
 		if draw -= s.inThousand; draw >= 0 {
 			continue
 		}
-		elsewhere := s.story == wrongUnit || s.story == garbled || s.story == corrected || s.story == lateFail || s.story == failing
+		elsewhere := s.story == wrongUnit || s.story == contrary || s.story == garbled || s.story == corrected || s.story == lateFail || s.story == failing
 		if line && elsewhere || !line && s.story == missing {
 			return plain
 		}

@@ -124,6 +124,9 @@ func (m *making) readings(part int, offset time.Duration, about bool) {
 		case mine && m.story == corrected:
 			m.correction(r)
 			continue
+		case mine && m.story == contrary:
+			m.contradicted(r)
+			continue
 		case mine && m.story == lateFail:
 			r.Value = m.beyond(r.LSL, r.USL)
 			m.late(r)
@@ -182,6 +185,15 @@ func (m *making) correction(r dialect.Measured) {
 	}
 	m.measured(m.site, r)
 	m.measured(m.site, again)
+}
+
+// contradicted is a reading and, one part later, the same record with another value: one of the two is not true, and
+// nobody can tell which.
+func (m *making) contradicted(r dialect.Measured) {
+	again := r
+	again.Value = number2(hundredths(r.Value) + 1)
+	m.measured(m.site, r)
+	m.lot.facts = append(m.lot.facts, said{site: m.site, fact: again, late: m.g.plan.Every})
 }
 
 // late is a reading that leaves its machine only after everything is decided. Its inspection was completed without it.

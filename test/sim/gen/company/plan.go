@@ -35,6 +35,7 @@ type Plan struct {
 	HeldLate   int // an operator holds it about when it is released, or after
 	LateFail   int // a part that failed is reported after the decision
 	WrongUnit  int // a reading has a unit that nobody knows
+	Contrary   int // a reading is sent again under the same record and revision, with another value within its limits
 	Garbled    int // a message of its machine breaks off
 	Missing    int // a press line reports one part less than it made; elsewhere nobody could notice
 	Rejected   int // the engineer rejects it, though nothing failed

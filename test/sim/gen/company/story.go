@@ -16,6 +16,7 @@ const (
 	heldLate   story = "held late"
 	lateFail   story = "failed late"
 	wrongUnit  story = "wrong unit"
+	contrary   story = "contrary readings"
 	garbled    story = "garbled"
 	missing    story = "missing part"
 	rejected   story = "rejected"
@@ -31,7 +32,7 @@ const (
 func (p *Plan) shares() []share {
 	return []share{
 		{failing, p.Failing}, {unsafe, p.Unsafe}, {failFinal, p.FailFinal}, {corrected, p.Corrected}, {reinspect, p.Reinspect},
-		{held, p.Held}, {lifted, p.Lifted}, {heldLate, p.HeldLate}, {lateFail, p.LateFail}, {wrongUnit, p.WrongUnit},
+		{held, p.Held}, {lifted, p.Lifted}, {heldLate, p.HeldLate}, {lateFail, p.LateFail}, {wrongUnit, p.WrongUnit}, {contrary, p.Contrary},
 		{garbled, p.Garbled}, {missing, p.Missing}, {rejected, p.Rejected}, {reworked, p.Reworked}, {undecided, p.Undecided},
 		{repealed, p.Repealed}, {takenBack, p.TakenBack}, {foreign, p.Foreign}, {unknownMat, p.UnknownMat},
 	}

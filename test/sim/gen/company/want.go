@@ -12,7 +12,7 @@ type Want struct {
 	// asks for exactly one record of a nonconformance in the QMS.
 	Cases       []string
 	Inspections int    // completed, superseded ones included
-	Quarantined int    // messages of the lot that nobody can make an event of
+	Quarantined int    // messages of the lot that nobody can make an event of, or that contradict another
 	Gaps        int    // times in which a machine was not seen while it worked on the lot
 	Waits       []Wait // what its release waits for
 	// Maybe tells that a message that broke off may have come in while the lot was on its machine: then it waits for that
