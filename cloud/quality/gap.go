@@ -65,7 +65,7 @@ func (g *Gap) Words() string {
 	case GapFork:
 		return fmt.Sprintf("a second gateway sends as agent %s/%s, and nobody decided which one goes on", g.Plant, g.Agent)
 	}
-	if g.To.Year() == 9999 { // the contract's word for a gap that goes on
+	if g.goesOn() {
 		return fmt.Sprintf("%s has not been observed since %s: %s", where, event.At(g.From), g.Reason)
 	}
 	return fmt.Sprintf("%s was not observed from %s to %s: %s", where, event.At(g.From), event.At(g.To), g.Reason)
@@ -108,7 +108,8 @@ type Presence struct {
 //     epoch may go on, and other records from before may lag: a lot that says of itself that it began before the
 //     declaration is touched, too, whenever the cloud sees it.
 //   - A record that named the lot does.
-//   - What was not seen of an equipment may, for each lot with a run on it in that time. Equipment ids are unique in their
+//   - What was not seen of an equipment may, for each lot with a run on it in that time, or shortly before one
+//     that still goes on. Equipment ids are unique in their
 //     plant only. Where no run of the lot at the plant is known, the equipment that its creation names stands for one that
 //     began at an unknown time; a lot that names none is touched by every gap of the plant, as a plant that sends no runs
 //     for it cannot rule any out. A lot that came from another plant, where it is known what it ran on, is touched by none:
@@ -138,7 +139,7 @@ func (g *Gap) Touches(p *Presence) bool {
 			continue
 		}
 		here = true
-		if r.Equipment == g.Equipment && !g.endedBefore(r.From) && (r.To.IsZero() || !r.To.Before(g.From)) {
+		if r.Equipment == g.Equipment && !g.endedBefore(r.From) && (r.To.IsZero() || !g.lastWord(r.To).Before(g.From)) {
 			return true
 		}
 	}
@@ -147,6 +148,22 @@ func (g *Gap) Touches(p *Presence) bool {
 	}
 	return !g.endedBefore(p.Begin())
 }
+
+// lateResults is how long after the end of a run a machine may still tell something about it, while it is cut off. Who tells
+// of runs and who tells of results have links of their own, and neither waits for the other.
+const lateResults = time.Hour
+
+// lastWord returns until when the gap's equipment may have told something about a run that ended. Once the gap has an end,
+// what waited has come, or is known to be lost, and the run's own time counts.
+func (g *Gap) lastWord(end time.Time) time.Time {
+	if g.goesOn() {
+		return end.Add(lateResults)
+	}
+	return end
+}
+
+// goesOn tells whether the gap has no end yet; the contract's word for that is the end of all times.
+func (g *Gap) goesOn() bool { return g.Kind == GapObservation && g.To.Year() == 9999 }
 
 // mayHaveRun tells whether the lot may have run on an equipment of a plant that sent no run of it.
 func (p *Presence) mayHaveRun(plant event.PlantID, equipment event.EquipmentID) bool {

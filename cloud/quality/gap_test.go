@@ -17,6 +17,7 @@ func TestGap_Touches(t *testing.T) {
 	going := func(r Run) Run { r.To = time.Time{}; return r }
 	// Not observed: press4 of p1, or all of p1, from 2 to 3.
 	press4 := Gap{Kind: GapObservation, Plant: "p1", Equipment: "press4", From: at(2), To: at(3)}
+	away := Gap{Kind: GapObservation, Plant: "p1", Equipment: "press4", From: at(2), To: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
 	all := Gap{Kind: GapObservation, Plant: "p1", From: at(2), To: at(3)}
 	made := func(h float64) Lot {
 		return Lot{Key: "lot::M:1", Plant: "p1", MadeAt: at(h), CreatedAt: at(h), SeenAt: at(h)}
@@ -33,6 +34,8 @@ func TestGap_Touches(t *testing.T) {
 		{"a run in that time", press4, made(0), nil, []Run{run("p1", "press4", 2.5, 4)}, true},
 		{"a run that ends as the gap begins", press4, made(0), nil, []Run{run("p1", "press4", 1, 2)}, true},
 		{"a run that was over before", press4, made(0), nil, []Run{run("p1", "press4", 0, 1.9)}, false},
+		{"a run that was just over, and nothing is seen yet: its last results may wait there", away, made(0), nil, []Run{run("p1", "press4", 0, 1.1)}, true},
+		{"a run that was long over, and nothing is seen yet", away, made(0), nil, []Run{run("p1", "press4", 0, 0.9)}, false},
 		{"a run that begins after it", press4, made(0), nil, []Run{run("p1", "press4", 3.1, 4)}, false},
 		{"a run that goes on", press4, made(0), nil, []Run{going(run("p1", "press4", 1, 0))}, true},
 		{"a run of unknown start counts from the end of the one before", press4, made(0), nil, []Run{run("p1", "press4", 3.1, 4)}, false},
