@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,7 +38,10 @@ func (c *Config) Options(name string, log zerolog.Logger, reg prometheus.Registe
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers")
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	dial, err := c.dialer()
+	if err != nil {
+		return nil, err
+	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID("holdfast-" + name),
@@ -48,19 +50,7 @@ func (c *Config) Options(name string, log zerolog.Logger, reg prometheus.Registe
 		kgo.MetadataMaxAge(30 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(backoff),
-		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
-			if to, ok := c.Dial[address]; ok {
-				address = to
-			}
-			return dialer.DialContext(ctx, network, address)
-		}),
-	}
-	if c.TLS != nil {
-		tls, err := c.TLS.Config()
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, kgo.DialTLSConfig(tls))
+		kgo.Dialer(dial), // with TLS inside: the client takes a dialer of ours or TLS of its own, not both
 	}
 	if c.SASL != nil {
 		secret, err := c.SASL.PasswordFile.Read()
