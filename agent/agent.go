@@ -38,6 +38,9 @@ import (
 
 // Agent is one process of holdfast-agent.
 type Agent struct {
+	// Notifier speaks to the service manager that started the process; zero = there is none.
+	Notifier telemetry.Notifier
+
 	cfg      Config
 	mapper   *mapping.Mapper
 	log      zerolog.Logger
@@ -192,7 +195,7 @@ func (a *Agent) openDownlink(ctx context.Context) (err error) {
 // build makes uplink, pipeline and sources.
 func (a *Agent) build() (err error) {
 	cfg := uplink.Config{
-		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control, Begun: a.begun,
+		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control, Begun: a.begun, Standing: a.standing,
 	}
 	a.uplink, err = uplink.New(cfg, a.quality, a.signals, a.log, a.registry)
 	if err != nil {
@@ -309,6 +312,7 @@ func (a *Agent) runAll(ctx context.Context, listener, socket net.Listener) error
 	var sources, rest sync.WaitGroup
 	sources.Go(func() { a.read(reading, cancel) })
 	sources.Go(func() { a.pipeline.run(reading) })
+	sources.Go(func() { a.inform(reading) })
 	rest.Go(func() {
 		if err := a.uplink.Run(sending); err != nil {
 			cancel(fmt.Errorf("uplink: %w", err))
@@ -320,6 +324,7 @@ func (a *Agent) runAll(ctx context.Context, listener, socket net.Listener) error
 		}
 	})
 	mux := telemetry.NewMux(a.registry, a.notReady)
+	localapi.Page(mux, (&operator{agent: a}).Status, a.log)
 	rest.Go(func() { a.serve(sending, listener, mux, cancel) })
 	rest.Go(func() { a.serveSocket(sending, socket, cancel) })
 

@@ -47,6 +47,12 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigWith(t, func(*Agent) {})
+}
+
+// newRigWith has the agent changed before it starts.
+func newRigWith(t *testing.T, change func(*Agent)) *rig {
+	t.Helper()
 	k, err := broker.StartKafka(broker.KafkaConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +68,7 @@ func newRig(t *testing.T) *rig {
 	}
 	makeTopics(t, &cfg)
 	r := &rig{t: t, cfg: cfg, kafka: k, agent: New(cfg, mapper, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)), client: localapi.NewClient(cfg.Socket())}
+	change(r.agent)
 	r.start()
 	return r
 }

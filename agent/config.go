@@ -25,7 +25,7 @@ type Config struct {
 	Plant  string       `yaml:"plant" doc:"id of the plant, as in topic names"`
 	Agent  string       `yaml:"agent" doc:"id of this gateway, unique in the plant"`
 	Data   config.Path  `yaml:"data" doc:"directory of queue and socket"`
-	Listen string       `yaml:"listen" doc:"address of /metrics, /healthz and /readyz"`
+	Listen string       `yaml:"listen" doc:"address of the status page, /metrics, /healthz and /readyz"`
 	Queue  QueueConfig  `yaml:"queue"`
 	Kafka  kafka.Config `yaml:"kafka"`
 

@@ -13,12 +13,14 @@ import (
 //	holdfast_agent_gap_events_total{source}          gaps recorded
 //	holdfast_agent_gap_closed_events_total{source}   gaps that data explained afterwards
 //	holdfast_agent_queue_full_waits_total            times that a source had to wait for room
+//	holdfast_agent_queue_full_waiting_sources        sources that wait for it now, so that nothing of theirs is acknowledged
 type pipelineMetrics struct {
 	repeated    prometheus.Counter
 	quarantined *prometheus.CounterVec
 	gaps        *prometheus.CounterVec
 	closed      *prometheus.CounterVec
 	waits       prometheus.Counter
+	waiting     prometheus.Gauge
 }
 
 func newPipelineMetrics(reg prometheus.Registerer) *pipelineMetrics {
@@ -34,8 +36,11 @@ func newPipelineMetrics(reg prometheus.Registerer) *pipelineMetrics {
 		gaps:        counters("gap_events_total", "Gaps recorded.", "source"),
 		closed:      counters("gap_closed_events_total", "Gaps that data explained afterwards.", "source"),
 		waits:       counter("queue_full_waits_total", "Times that a source had to wait for room."),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_agent_queue_full_waiting_sources", Help: "Sources that wait for room in the queue now.",
+		}),
 	}
-	reg.MustRegister(m.repeated, m.quarantined, m.gaps, m.closed, m.waits)
+	reg.MustRegister(m.repeated, m.quarantined, m.gaps, m.closed, m.waits, m.waiting)
 	return m
 }
 

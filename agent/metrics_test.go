@@ -68,7 +68,7 @@ func TestAgent_Metrics(t *testing.T) {
 	}
 	names = append(names, "uplink_up", "uplink_head_age_seconds", "uplink_urgent_events_total", "downlink_up", "downlink_age_seconds", "downlink_barrier",
 		"downlink_lots", "downlink_refused_records_total", "source_up press", "source_up mes", "source_received_events_total press", "source_open_gaps press",
-		"gap_events_total press", "gap_closed_events_total press", "quarantined_events_total E-6301", "repeated_events_total", "queue_full_waits_total",
+		"gap_events_total press", "gap_closed_events_total press", "quarantined_events_total E-6301", "repeated_events_total", "queue_full_waits_total", "queue_full_waiting_sources",
 		"clock_synchronised")
 	for _, name := range names {
 		if _, ok := got["holdfast_agent_"+name]; !ok {

@@ -323,7 +323,10 @@ func (p *pipeline) putQuality(ctx context.Context, b queue.Batch) error {
 			return err
 		}
 		p.metrics.waits.Inc()
-		if err := p.quality.WaitRoom(ctx, b); err != nil {
+		p.metrics.waiting.Inc()
+		err = p.quality.WaitRoom(ctx, b)
+		p.metrics.waiting.Dec()
+		if err != nil {
 			return err
 		}
 	}

@@ -103,7 +103,7 @@ func (l *line) counter(name string) (sum float64) {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
@@ -337,7 +337,7 @@ func TestPipeline_PutQuality(t *testing.T) {
 		}
 	}()
 	deadline := time.After(patience)
-	for l.counter("holdfast_agent_queue_full_waits_total") == 0 {
+	for l.counter("holdfast_agent_queue_full_waiting_sources") == 0 {
 		select {
 		case err := <-ended:
 			t.Fatalf("a full lane gives %v", err)
@@ -363,6 +363,12 @@ func TestPipeline_PutQuality(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
+	}
+	if got := l.counter("holdfast_agent_queue_full_waits_total"); got == 0 {
+		t.Error("the wait was not counted")
+	}
+	if got := l.counter("holdfast_agent_queue_full_waiting_sources"); got != 0 {
+		t.Errorf("%v sources wait after the end", got)
 	}
 	if got := l.quality.Stat(); got.Shed != 0 {
 		t.Errorf("%d records of lane quality were shed", got.Shed)

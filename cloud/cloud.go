@@ -4,13 +4,11 @@ package cloud
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,22 +35,24 @@ import (
 
 // Cloud is one process of holdfast-cloud.
 type Cloud struct {
+	// Notifier speaks to the service manager that started the process; zero = there is none.
+	Notifier telemetry.Notifier
+
 	cfg      Config
 	log      zerolog.Logger
 	registry *prometheus.Registry
 	listener net.Listener
-	owner    string
 }
 
 // New checks nothing that Load has not checked, and does no I/O.
 func New(cfg Config, log zerolog.Logger) *Cloud {
-	return &Cloud{cfg: cfg, log: log, registry: telemetry.NewRegistry(), owner: strings.ToLower(rand.Text()[:12])}
+	return &Cloud{cfg: cfg, log: log, registry: telemetry.NewRegistry()}
 }
 
 // Run opens the store, makes what is missing in Kafka where the configuration says so, and works until ctx ends. It
 // logs "ready" with its address once it works.
 func (c *Cloud) Run(ctx context.Context) (err error) {
-	s, err := store.Open(ctx, c.cfg.Database.URL)
+	s, err := c.cfg.Database.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,31 +108,33 @@ func (c *Cloud) build(ctx context.Context, s *store.Store) ([]part, error) {
 		return nil, err
 	}
 	cfg := dispatch.DefaultConfig
-	cfg.Owner, cfg.Now, cfg.ERP, cfg.Plant = c.owner, failpoint.Now, c.erpOf, c.plantOf
+	cfg.Owner, cfg.Now, cfg.ERP, cfg.Plant = s.Owner(), failpoint.Now, c.erpOf, c.plantOf
 	d := dispatch.New(cfg, s, engine, systems, c.log, c.registry)
 	out, err := outbox.New(outbox.Config{
-		Kafka: c.cfg.Kafka, Owner: c.owner, ERP: c.erpOf, Now: failpoint.Now, Changed: engine.Outgoing(), Alarm: engine,
+		Kafka: c.cfg.Kafka, Owner: s.Owner(), ERP: c.erpOf, Now: failpoint.Now, Changed: engine.Outgoing(), Alarm: engine,
 	}, s, c.log, c.registry)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := ledger.New(c.cfg.Ledger, c.owner, s, failpoint.Now, c.log, c.registry)
+	sealer, err := ledger.New(c.cfg.Ledger, s.Owner(), s, failpoint.Now, c.log, c.registry)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.remember(ctx, engine, sealer); err != nil {
 		return nil, err
 	}
-	handler, pages, err := c.handler(s, engine, sealer, answering(systems))
+	handler, pages, err := c.handler(s, engine, sealer, systems)
 	if err != nil {
 		return nil, err
 	}
 	server := telemetry.NewServer(handler, c.log)
 	return []part{
+		{"service manager", func(ctx context.Context) error { return c.inform(ctx, s) }}, // hears first that the end has begun
 		{"console", pages.Run}, // before the API, so that no open stream keeps the server from stopping
 		{"api", func(ctx context.Context) error { return telemetry.Serve(ctx, c.listener, server) }},
 		{"intake", in.Run},
 		{"feeds", feeds.Run},
+		{"copies", func(ctx context.Context) error { return s.Run(ctx, failpoint.Now, c.log) }},
 		{"timers", engine.Run},
 		{"dispatch", d.Run},
 		{"ledger", sealer.Run},
@@ -167,7 +169,7 @@ func (c *Cloud) instance() (string, error) {
 }
 
 // handler serves API and pages.
-func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.Sealer, answers map[string]func() bool) (http.Handler, *console.Console, error) {
+func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.Sealer, systems map[string]connector.System) (http.Handler, *console.Console, error) {
 	callers, err := c.cfg.callers()
 	if err != nil {
 		return nil, nil, err
@@ -186,7 +188,7 @@ func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.
 	}
 	desk := api.Register(mux, api.Config{
 		Callers: callers, Zones: zones, ERP: c.erpOf, LedgerKey: sealer.PublicKey(), AnchorFile: string(c.cfg.Ledger.AnchorFile),
-		Systems: answers, Now: failpoint.Now, OneSigner: func(p event.PlantID) bool { return oneSigner[p] },
+		Systems: answering(systems), Now: failpoint.Now, OneSigner: func(p event.PlantID) bool { return oneSigner[p] },
 	}, s, engine, c.log)
 	pages, err := console.New(c.cfg.Console, console.Deps{Desk: desk, Store: s, Now: failpoint.Now, Log: c.log, First: c.sayFirst})
 	if err != nil {
@@ -227,7 +229,7 @@ func (c *Cloud) feeds(s *store.Store, engine *workflow.Engine, systems map[strin
 		id := c.cfg.Systems[i].ID
 		feeds = append(feeds, reconcile.Feed{ID: id, System: systems[id], Config: c.cfg.Systems[i].Feed})
 	}
-	return reconcile.New(feeds, reconcile.Deps{Owner: c.owner, Store: s, Engine: engine, Now: failpoint.Now, Log: c.log, Reg: c.registry})
+	return reconcile.New(feeds, reconcile.Deps{Owner: s.Owner(), Store: s, Engine: engine, Now: failpoint.Now, Log: c.log, Reg: c.registry})
 }
 
 // systems makes the connectors, each behind a guard with one breaker and one token bucket for its credential.
@@ -263,11 +265,21 @@ func (c *Cloud) system(cfg *System) (*connector.Guard, error) {
 	return connector.NewGuard(system, guard), nil
 }
 
-// answering returns what tells of each system whether it answers.
-func answering(systems map[string]connector.System) map[string]func() bool {
-	all := map[string]func() bool{}
+// answering returns what tells of each system how it answers.
+func answering(systems map[string]connector.System) map[string]func() api.Health {
+	all := map[string]func() api.Health{}
 	for id, system := range systems {
-		all[id] = func() bool { g, guarded := system.(*connector.Guard); return !guarded || !g.Open() }
+		all[id] = func() api.Health {
+			g, guarded := system.(*connector.Guard)
+			if !guarded {
+				return api.Health{}
+			}
+			h := g.Health()
+			return api.Health{
+				Link: string(h.Link), Since: h.Since, Until: h.Until, Calls: h.Calls, Failed: h.Failed, Median: h.Median.Seconds(), P95: h.P95.Seconds(),
+				LastAt: h.Last,
+			}
+		}
 	}
 	return all
 }
@@ -315,7 +327,11 @@ func (c *Cloud) runAll(ctx context.Context, parts []part) error {
 		all[i] = running{stop, make(chan struct{})}
 		go func() {
 			defer close(all[i].done)
-			if err := p.run(own); err != nil {
+			err := p.run(own)
+			if err == nil && own.Err() == nil {
+				err = errors.New("it ended unasked")
+			}
+			if err != nil {
 				mu.Lock()
 				errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 				mu.Unlock()

@@ -1,11 +1,11 @@
 package cloud
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/reconcile"
+	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/kafka"
@@ -40,7 +41,31 @@ type Config struct {
 
 // Database says where the state is kept.
 type Database struct {
-	URL string `yaml:"url" doc:"sqlite: and a path"`
+	URL          string            `yaml:"url" doc:"sqlite: and a path, or postgres://user@host/name; several copies can share the latter"`
+	PasswordFile config.SecretFile `yaml:"password_file" doc:"file with the password of PostgreSQL's user, mode 0600; empty = it needs none"`
+}
+
+func (d *Database) open(ctx context.Context) (*store.Store, error) {
+	password, err := d.PasswordFile.Read()
+	if err != nil {
+		return nil, fmt.Errorf("password of the database: %w", err)
+	}
+	return store.Config{URL: d.URL, Password: password}.Open(ctx)
+}
+
+func (d *Database) check(doc *config.Document) {
+	if err := store.CheckURL(d.URL); err != nil {
+		doc.Add("database.url", err)
+	}
+	if d.PasswordFile == "" {
+		return
+	}
+	if _, err := d.PasswordFile.Read(); err != nil {
+		doc.Add("database.password_file", err)
+	}
+	if _, file := store.IsFile(d.URL); file {
+		doc.Errorf(problem.ConfigValue, "database.password_file", "a database in a file has no password: the file's rights guard it")
+	}
 }
 
 // Coverage says when a silent agent is spoken about. No release depends on it.
@@ -107,7 +132,7 @@ func Load(path string, lookupEnv func(string) (string, bool)) (Config, error) {
 	others := cfg.check(doc)
 	list, _ := errors.AsType[config.Errors](doc.Err())
 	list = append(list, others...)
-	if file, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
+	if file, ok := store.IsFile(cfg.Database.URL); ok {
 		cfg.Database.URL = "sqlite:" + doc.Rel("database.url", file)
 	}
 	if len(list) > 0 {
@@ -121,9 +146,7 @@ func (c *Config) check(doc *config.Document) config.Errors {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		doc.Errorf(problem.ConfigValue, "listen", "%q is no host:port", c.Listen)
 	}
-	if !strings.HasPrefix(c.Database.URL, "sqlite:") {
-		doc.Errorf(problem.ConfigValue, "database.url", "%q: want sqlite: and a path", c.Database.URL)
-	}
+	c.Database.check(doc)
 	if len(c.Kafka.Brokers) == 0 {
 		doc.Errorf(problem.ConfigMissing, "kafka.brokers", "no brokers: name one host:port at least")
 	}

@@ -96,6 +96,21 @@ func TestLoad_Good(t *testing.T) {
 			t.Errorf("anchor file %q, want %q", cfg.Ledger.AnchorFile, want)
 		}
 	})
+	t.Run("SharedDatabase", func(t *testing.T) {
+		text, err := os.ReadFile(filepath.Join(dir, "cloud.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "shared.yaml")
+		shared := strings.Replace(string(text), `"sqlite:data/holdfast.db"`, `"postgres://holdfast@db.example/holdfast", password_file: s4.pw`, 1)
+		if err := os.WriteFile(file, []byte(shared), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := Load(file, noEnv)
+		if err != nil || cfg.Database.URL != "postgres://holdfast@db.example/holdfast" || string(cfg.Database.PasswordFile) != filepath.Join(dir, "s4.pw") {
+			t.Errorf("database %+v, %v", cfg.Database, err)
+		}
+	})
 	t.Run("Callers", func(t *testing.T) {
 		callers, err := cfg.callers()
 		if err != nil || len(callers) != 2 || callers[0].Principal != "alice" || !cmp.Equal(callers[0].Plants, []event.PlantID{"p1"}) {

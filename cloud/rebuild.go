@@ -29,7 +29,7 @@ type Rebuilt struct {
 // in use. The rebuilt one is kept at keep, where dispatch is off until a person turns it on; it is thrown away where keep
 // is empty.
 func Rebuild(ctx context.Context, cfg Config, keep string, log zerolog.Logger) (r Rebuilt, err error) {
-	from, err := store.Open(ctx, cfg.Database.URL)
+	from, err := cfg.Database.open(ctx)
 	if err != nil {
 		return r, err
 	}

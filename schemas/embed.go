@@ -1,5 +1,5 @@
 // Package schemas is the contract on the wire, owned by neither side: one JSON Schema (draft 2020-12) per event type
-// and major version, the value types that they share in defs.json, and the table of units. It only hands out bytes;
+// and major version, one of heads, the value types that they share in defs.json, and the table of units. It only hands out bytes;
 // pkg/event has the same rules as Go code, and tests there prove the two equal on each member of each type.
 //
 // Golden events for readers in any language stand in testdata/, which is not embedded.
@@ -15,6 +15,9 @@ import (
 // Base is what the $id of every document starts with. It is a name, no address: nothing is ever fetched from it.
 const Base = "https://holdfast.example/schemas/"
 
+// Head is what the schema of heads is called. A head is no event.
+const Head = "agent.head.stated.v1"
+
 const (
 	defs  = "defs.json"
 	units = "units.json"
@@ -23,11 +26,11 @@ const (
 //go:embed *.json
 var files embed.FS
 
-// Files returns all documents, read-only: {type}.json for each event type, defs.json and units.json. A validator is
+// Files returns all documents, read-only: {type}.json for each event type and [Head], defs.json and units.json. A validator is
 // given each schema under [Base] and its file name, so that no reference leaves the program.
 func Files() fs.FS { return files }
 
-// Read returns the schema of an event type, such as quality.hold.placed.v1; false if there is none. The caller owns
+// Read returns the schema of an event type, such as quality.hold.placed.v1, or of [Head]; false if there is none. The caller owns
 // the bytes.
 func Read(eventType string) ([]byte, bool) {
 	name := eventType + ".json"
@@ -46,7 +49,7 @@ func Types() []string {
 	}
 	var types []string
 	for _, e := range entries {
-		if name := e.Name(); name != defs && name != units {
+		if name := e.Name(); name != defs && name != units && name != Head+".json" {
 			types = append(types, strings.TrimSuffix(name, ".json"))
 		}
 	}

@@ -61,7 +61,7 @@ func ExampleUnits() {
 }
 
 func TestRead(t *testing.T) {
-	for _, typ := range schemas.Types() {
+	for _, typ := range append(schemas.Types(), schemas.Head) {
 		if _, ok := schemas.Read(typ); !ok {
 			t.Errorf("no schema of %s", typ)
 		}
@@ -77,7 +77,7 @@ func TestRead(t *testing.T) {
 func TestFiles_Schemas(t *testing.T) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
-	for _, name := range append(schemas.Types(), "defs") {
+	for _, name := range append(schemas.Types(), schemas.Head, "defs") {
 		b, err := fs.ReadFile(schemas.Files(), name+".json")
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func TestFiles_Schemas(t *testing.T) {
 			t.Errorf("%s has no description", place)
 		}
 	}
-	for _, typ := range schemas.Types() {
+	for _, typ := range append(schemas.Types(), schemas.Head) {
 		if _, err := c.Compile(schemas.Base + typ + ".json"); err != nil {
 			t.Errorf("%s: %v", typ, err)
 		}

@@ -24,6 +24,8 @@ else
   go test -skip "$timed" $watched
 fi
 
+command -v chromium chromium-browser google-chrome chrome >/dev/null || echo "browser tests: OFF, no Chromium was found (set HOLDFAST_CHROMIUM or install one)"
+
 # These start real processes: what they judge runs outside the detector. One of them waits for more than a minute and
 # computes little, so that one more than there are processors may run at once on the smallest machine.
 CGO_ENABLED=0 go test -parallel 3 -skip "$timed" ./pkg/event ./schemas ./test/...

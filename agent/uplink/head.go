@@ -83,7 +83,21 @@ func (u *Uplink) head() (*event.Head, <-chan struct{}) {
 	for _, e := range epochs(signals, quality) {
 		h.Epochs = append(h.Epochs, event.HeadEpoch{Epoch: event.Epoch(e), Quality: u.reach(quality, u.quality, e), Telemetry: u.reach(signals, u.signals, e)})
 	}
+	h.Status = u.standing()
 	return h, changed
+}
+
+// standing returns what the agent says about itself, nil where it says nothing that readers would take.
+func (u *Uplink) standing() *event.AgentStatus {
+	if u.cfg.Standing == nil {
+		return nil
+	}
+	s := u.cfg.Standing()
+	if err := s.Check(); err != nil {
+		u.log.Warn().Err(err).Msg("status is left out of the head")
+		return nil
+	}
+	return s
 }
 
 // reach returns the last seq of an epoch in a lane, as it was in ends where it stands there.

@@ -304,6 +304,22 @@ func reopened(t *testing.T, name event.Lane, records map[string]int, runs ...str
 	return nil
 }
 
+// What the agent says about itself travels with a head, and never costs one.
+func TestUplink_Head_Standing(t *testing.T) {
+	r, _ := headRig(t)
+	r.add(r.quality, 1, false)
+	now := event.At(time.Now())
+	said := &event.AgentStatus{Version: "1.4.0", Started: now, LinkSince: now, Backlog: []event.LaneBacklog{}, Sources: []event.SourceStanding{}}
+	r.uplink.cfg.Standing = func() *event.AgentStatus { return said }
+	if h, _ := r.uplink.head(); h == nil || h.Status != said {
+		t.Errorf("head is %+v", h)
+	}
+	said.Version = ""
+	if h, _ := r.uplink.head(); h == nil || h.Status != nil {
+		t.Errorf("a status that nobody takes is stated: %+v", h)
+	}
+}
+
 func TestNew_ControlIsOptional(t *testing.T) {
 	r := newRig(t)
 	u, err := New(Config{Kafka: r.cfg, Plant: "p1", Agent: "gw1", Now: time.Now}, r.quality, r.signals, zerolog.Nop(), nil)

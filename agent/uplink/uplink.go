@@ -48,6 +48,8 @@ type Config struct {
 	// Begun is closed when what the sources may have missed while the agent did not run is on disk. No head is stated
 	// before; nil = it is already.
 	Begun <-chan struct{}
+	// Standing tells how the agent stands, for people at the cloud; it travels with each head. nil = nothing is told.
+	Standing func() *event.AgentStatus
 }
 
 const (

@@ -44,8 +44,8 @@ type Config struct {
 	// OneSigner tells whether one person alone accepts missing evidence for lots of a plant; nil = it takes two everywhere.
 	OneSigner func(event.PlantID) bool
 	Hashing   Hashing // of new passwords; the zero Hashing means [DefaultHashing]
-	// Systems are the business systems by id; each tells whether it answers.
-	Systems map[string]func() bool
+	// Systems are the business systems by id; each tells how it answers.
+	Systems map[string]func() Health
 	// AnswerWithin is how long an agent that is to be retired is waited for; 0 = 6 s.
 	AnswerWithin time.Duration
 }
@@ -147,26 +147,37 @@ func (s *server) routes() {
 	route(s, http.MethodPost, "/holds", actScope, "hold all lots of a scope", s.holdScope)
 	route(s, http.MethodPost, "/holds/{id}/lift", actScope, "lift a hold by scope", s.liftScope)
 	route(s, http.MethodGet, "/trace/{id}", actRead, "the way of an event, a lot or a case, hop by hop", s.trace)
+	route(s, http.MethodGet, "/fleet", actRead, "show how plants and their agents stand", s.fleet)
 	route(s, http.MethodGet, "/agents", actRead, "list agents by their newest epochs", s.agents)
 	route(s, http.MethodPost, "/agents/{plant}/{agent}/epochs/{epoch}/decision", actEpoch, "say which of two gateways goes on", s.decideEpoch)
 	route(s, http.MethodGet, "/agents/{plant}/{agent}/rest", actRead, "what would be missing if an agent were retired now", s.agentRest)
 	route(s, http.MethodPost, "/agents/{plant}/{agent}/retirement", actRetire, "retire an agent, with signatures where something of it is not known", s.retire)
 	route(s, http.MethodGet, "/systems", actRead, "list systems, what waits for each, and whether it is written to", s.systems)
+	route(s, http.MethodGet, "/systems/{id}", actRead, "show a system, what waits for it, and how it answers", s.showSystem)
+	route(s, http.MethodGet, "/systems/{id}/effects", actRead, "list effects on a system that wait, or need a person", s.systemEffects)
 	route(s, http.MethodPost, "/systems/{id}/pause", actPause, "write nothing to a system for a time", s.pause)
 	route(s, http.MethodPost, "/systems/{id}/resume", actPause, "end a pause", s.resume)
 	route(s, http.MethodPost, "/dispatch", actDispatch, "turn dispatch on or off, for one system or for all", s.dispatch)
 	route(s, http.MethodGet, "/alerts", actRead, "list what a person has to see to", s.alerts)
 	route(s, http.MethodGet, "/deadletters", actDeadletters, "list records that were not applied", s.deadletters)
+	route(s, http.MethodGet, "/deadletters/groups", actDeadletters, "list records that were not applied by their cause", s.deadletterGroups)
+	route(s, http.MethodGet, "/deadletters/groups/{id}", actDeadletters, "list the records of one cause", s.deadletterGroup)
+	route(s, http.MethodPost, "/deadletters/groups/{id}/redrive", actRedrive, "apply the records of one cause again, key by key", s.redriveGroup)
+	route(s, http.MethodPost, "/deadletters/{id}/difference", actFix, "check a correction and show what it changes", s.difference)
 	route(s, http.MethodGet, "/deadletters/{id}", actDeadletters, "show a record that was not applied", s.showDeadletter)
 	route(s, http.MethodPost, "/deadletters/{id}/fix", actFix, "put a corrected event in the place of a record", s.fix)
 	route(s, http.MethodPost, "/deadletters/{id}/redrive", actRedrive, "apply a record again, with those behind it", s.redrive)
 	route(s, http.MethodPost, "/deadletters/{id}/drop", actDrop, "drop a record for good, by the signatures of two persons", s.drop)
+	route(s, http.MethodGet, "/unread", actDeadletters, "list messages that an agent did not understand", s.unread)
+	route(s, http.MethodGet, "/unread/{id}", actDeadletters, "show a message that an agent did not understand", s.unreadMessage)
 	route(s, http.MethodGet, "/users", actReadUsers, "list users", s.users)
 	route(s, http.MethodPost, "/users", actUsers, "add a user", s.addUser)
 	route(s, http.MethodPost, "/users/{name}/disable", actUsers, "let a user sign and log in no more", s.disableUser)
 	route(s, http.MethodPost, "/users/{name}/enable", actUsers, "let a user sign and log in again", s.enableUser)
 	route(s, http.MethodPost, "/users/{name}/password", actOwnPassword, "change a password", s.changePassword)
 	route(s, http.MethodGet, "/ledger", actLedger, "list ledger entries; all pages are the export", s.ledger)
+	route(s, http.MethodGet, "/ledger/search", actLedger, "search the ledger", s.searchLedger)
+	route(s, http.MethodGet, "/ledger/state", actLedger, "how far the ledger is sealed and anchored", s.ledgerState)
 	route(s, http.MethodGet, "/ledger/key", actLedger, "the key that verifies anchors", s.ledgerKey)
 	route(s, http.MethodGet, "/anchors", actLedger, "the anchors of the ledger, one a line", s.anchors)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
@@ -104,12 +103,8 @@ func (c *Coverage) ofLot(f *quality.Facts, zone string) {
 }
 
 func (s *server) plantCoverage(ctx context.Context, tx *store.Tx, plant event.PlantID, c *Coverage) error {
-	known, err := tx.Plants()
-	if err != nil {
+	if err := s.findPlant(ctx, tx, plant); err != nil {
 		return err
-	}
-	if _, configured := s.cfg.Zones[plant]; !configured && !slices.Contains(known, plant) || !callerOf(ctx).sees(plant) {
-		return hidden{"plant:" + string(plant), problem.New(problem.ObjectHidden, "there is no plant %.60s", plant)}
 	}
 	c.Plant, c.Zone = plant, s.zoneOf(plant)
 	gaps, err := tx.GapsAt(plant)

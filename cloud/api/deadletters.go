@@ -45,6 +45,14 @@ type Deadletter struct {
 	Headers     map[string]string `json:"headers"`
 	Raw         []byte            `json:"raw" doc:"the record's value, unchanged, in base64"`
 	Text        string            `json:"text,omitempty" doc:"the same as text, where it is UTF-8"`
+	Schema      string            `json:"schema,omitempty" doc:"that the sender wrote it by"`
+	Faults      []Fault           `json:"faults" doc:"places that the cause is about"`
+	Group       string            `json:"group,omitempty" doc:"id of the group of its cause; absent = it is closed"`
+	Owner       string            `json:"owner" doc:"roles that see to it"`
+	DueAt       time.Time         `json:"due_at,omitzero" doc:"when it becomes a matter for a person; absent = it is one"`
+	History     []DeadletterMove  `json:"history" doc:"what was done about it, oldest first"`
+	Replaces    int64             `json:"replaces,omitempty" doc:"id of the record in whose place it stands"`
+	Replacement int64             `json:"replacement,omitempty" doc:"id of the record that stands in its place"`
 }
 
 // DeadletterPage is a page of records, oldest first.
@@ -100,6 +108,9 @@ type RedriveResult struct {
 	Code       problem.Code     `json:"code,omitempty"`
 	Cause      string           `json:"cause,omitempty"`
 }
+
+// headerSchema is the CloudEvents attribute that names the schema of a record's value.
+const headerSchema = "ce_dataschema"
 
 func deadletterLine(r *store.DeadletterRow) DeadletterLine {
 	return DeadletterLine{
@@ -169,7 +180,20 @@ func (s *server) showDeadletter(ctx context.Context, in *deadletterInput) (*view
 	d := Deadletter{
 		DeadletterLine: deadletterLine(&r), Zone: s.zoneOf(r.Plant), Consequence: page.Consequence, Next: page.Next, WaitsFor: r.Object,
 		ReplacedBy: r.ReplacedBy, Principal: r.Principal, Topic: r.Place.Topic, Partition: r.Place.Partition, Offset: r.Place.Offset,
-		Headers: map[string]string{}, Raw: r.Message.Value,
+		Headers: map[string]string{}, Raw: r.Message.Value, Schema: r.Message.Header(headerSchema), Faults: faultsOf(causeOf(&r), r.Message.Value),
+		Owner: ownerOf(problem.Code(r.Code)), DueAt: dueAt(&r),
+	}
+	if r.State.Open() {
+		d.Group, _ = groupOf(&r)
+	}
+	if err := s.read(ctx, func(tx *store.Tx) error {
+		if d.History, err = history(tx, &r); err != nil {
+			return err
+		}
+		d.Replaces, d.Replacement, err = relatives(tx, &r)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	for _, h := range r.Message.Headers {
 		d.Headers[h.Key] = string(h.Value)
@@ -205,14 +229,10 @@ func (s *server) redrive(ctx context.Context, in *redriveInput) (*view[Redriven]
 	}
 	out := Redriven{Results: []RedriveResult{}}
 	for _, r := range results {
-		v := RedriveResult{Outcome: r.Outcome, Deadletter: r.Deadletter}
-		if r.Cause != nil {
-			v.Code, v.Cause = problem.CodeOf(r.Cause), r.Cause.Error()
-			v.Cause = strings.TrimSuffix(v.Cause, " ("+string(v.Code)+")")
-		} else {
+		if r.Cause == nil {
 			out.Applied++
 		}
-		out.Results = append(out.Results, v)
+		out.Results = append(out.Results, redriveResult(r))
 	}
 	err = s.read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.ParkedOf(row.Key)

@@ -93,7 +93,12 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 		ERP: func(event.PlantID) string { return "s4" }, LedgerKey: strings.Repeat("A", 43) + "=",
 		AnchorFile: filepath.Join(t.TempDir(), "anchors.jsonl"), Now: clock,
 		Hashing: api.Hashing{Memory: 64, Time: 1, Threads: 1}, AnswerWithin: 50 * time.Millisecond,
-		Systems:   map[string]func() bool{"s4": func() bool { return true }, "qms1": func() bool { return false }},
+		Systems: map[string]func() api.Health{
+			"qms1": func() api.Health {
+				return api.Health{Link: api.LinkDown, Since: start(), Calls: 20, Failed: 5, Median: 0.04, P95: 2, LastAt: start()}
+			},
+			"s4": func() api.Health { return api.Health{Link: "up", Calls: 200, Median: 0.041, P95: 0.3, LastAt: start()} },
+		},
 		OneSigner: func(p event.PlantID) bool { return p == "p2" },
 	}
 	for _, f := range change {
@@ -108,22 +113,32 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 // apply applies an event as a plant's agent sends it, and returns what became of it.
 func (f *fixture) apply(id string, plant event.PlantID, data event.Data) workflow.Result {
 	f.t.Helper()
+	return f.put(f.event(id, plant, data))
+}
+
+// event makes an event as a plant's agent does.
+func (f *fixture) event(id string, plant event.PlantID, data event.Data) *event.Event {
 	p := data.ReadBy()
 	p.Source, p.Item = "press-4", "halle/press-4"
 	spec, _ := event.Lookup(data.Type())
 	f.seq[plant]++
-	e := &event.Event{
+	return &event.Event{
 		ID: event.NaturalID(string(plant), "press-4", []string{id}, data.Type(), 0), Source: "/" + string(plant) + "/press-4",
 		Time: f.now, Recorded: f.now.Add(6 * time.Millisecond), Plant: plant, Data: data,
 		Origin: event.Origin{Agent: "a1", Epoch: f.epoch, Prev: f.prev, Lane: spec.Lane, Seq: f.seq[plant]},
 	}
+}
+
+// put applies an event of a plant's agent.
+func (f *fixture) put(e *event.Event) workflow.Result {
+	f.t.Helper()
 	if err := e.Seal("a1"); err != nil {
 		f.t.Fatal(err)
 	}
 	f.now = f.now.Add(50 * time.Millisecond)
 	results, err := f.engine.Apply(f.t.Context(), []workflow.Input{{
-		Message: e.Message(), Plant: plant,
-		Place: store.Place{Topic: "holdfast." + string(plant) + ".quality.v1", Partition: 4, Offset: int64(f.seq[plant])},
+		Message: e.Message(), Plant: e.Plant,
+		Place: store.Place{Topic: "holdfast." + string(e.Plant) + ".quality.v1", Partition: 4, Offset: int64(f.seq[e.Plant])},
 	}}, nil)
 	if err != nil {
 		f.t.Fatal(err)

@@ -102,11 +102,11 @@ func (s *server) systemList(ctx context.Context) (SystemList, error) {
 		now := s.cfg.Now()
 		for _, o := range offs {
 			if o.Covers(o.System, now) {
-				list.Off = append(list.Off, Off{o.System, o.Since, o.Until, o.Restored, o.Principal, o.Reason})
+				list.Off = append(list.Off, offView(&o))
 			}
 		}
 		for _, id := range slices.Sorted(maps.Keys(s.cfg.Systems)) {
-			waiting, err := tx.OpenEffects(id)
+			waiting, err := tx.CountWaiting(id, nil)
 			if err != nil {
 				return err
 			}
@@ -117,8 +117,13 @@ func (s *server) systemList(ctx context.Context) (SystemList, error) {
 	return list, err
 }
 
-func (s *server) system(id string, offs []store.DispatchOff, waiting []store.EffectRow, now time.Time) System {
-	v := System{ID: id, Dispatch: true, Answers: s.cfg.Systems[id](), Waiting: len(waiting)}
+func offView(o *store.DispatchOff) Off {
+	return Off{o.System, o.Since, o.Until, o.Restored, o.Principal, o.Reason}
+}
+
+func (s *server) system(id string, offs []store.DispatchOff, waiting []store.WaitingCount, now time.Time) System {
+	health := s.cfg.Systems[id]()
+	v := System{ID: id, Dispatch: true, Answers: health.answers()}
 	restored := false
 	for i := range offs {
 		if offs[i].Covers(id, now) {
@@ -126,22 +131,23 @@ func (s *server) system(id string, offs []store.DispatchOff, waiting []store.Eff
 		}
 	}
 	for i := range waiting {
-		e := &waiting[i]
-		if v.OldestAt.IsZero() || e.Asked.Before(v.OldestAt) {
-			v.OldestAt = e.Asked
+		w := &waiting[i]
+		v.Waiting += w.Count
+		if v.OldestAt.IsZero() || w.Oldest.Before(v.OldestAt) {
+			v.OldestAt = w.Oldest
 		}
-		if e.Priority == 0 {
-			v.Restricting++
+		if w.Restrict {
+			v.Restricting += w.Count
 		}
 		switch {
-		case e.Kind == quality.NoticeSend && restored:
-			v.Plan.CloseUnsent++
-		case e.Kind == quality.NoticeSend:
-			v.Plan.Send++
-		case e.Kind.Document():
-			v.Plan.LookUp++
+		case w.Kind == quality.NoticeSend && restored:
+			v.Plan.CloseUnsent += w.Count
+		case w.Kind == quality.NoticeSend:
+			v.Plan.Send += w.Count
+		case w.Kind.Document():
+			v.Plan.LookUp += w.Count
 		default:
-			v.Plan.Compare++
+			v.Plan.Compare += w.Count
 		}
 	}
 	return v

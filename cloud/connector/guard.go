@@ -39,6 +39,7 @@ type Guard struct {
 	limiter *rate.Limiter
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 	queue   queue
+	calls   calls
 
 	mu      sync.Mutex // guards all below
 	refused *Result    // our user was refused: nothing is tried until Reset
@@ -195,11 +196,16 @@ func (g *Guard) admit(ctx context.Context, e *quality.Effect) (done func(error),
 	if bad := g.closed(); bad != nil { // meanwhile
 		return nil, bad
 	}
-	done, err := g.breaker.Allow()
+	note, err := g.breaker.Allow()
 	if err != nil {
 		return nil, &Result{Outcome: event.RetryLater, Code: BreakerOpen, Message: "the system does not answer", RetryAfter: g.patience(first(ctx, e))}
 	}
-	return done, nil
+	begin := g.cfg.Now()
+	return func(err error) {
+		now := g.cfg.Now()
+		g.calls.add(now.Sub(begin), err != nil, now)
+		note(err)
+	}, nil
 }
 
 // closed returns why no call may leave now, or nil.

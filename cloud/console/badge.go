@@ -62,17 +62,30 @@ func (v *visit) Verdict(e any) badge {
 }
 
 // Why tells in a line why a lot stands where it does.
-func (v *visit) Why(l *api.LotLine) string {
+func (v *visit) Why(l *api.LotLine) (string, error) {
 	switch {
 	case l.Release == quality.Held && l.HeldFor != "":
-		return l.HeldFor
+		return l.HeldFor, nil
 	case l.Release == quality.Rejected:
-		return v.Word("decision", l.Disposition)
+		return v.Word("decision", l.Disposition), nil
 	case len(l.WaitsFor) > 0:
-		return sentence(l.WaitsFor[0].Words)
+		text, err := v.WaitsFor(l.WaitsFor[0])
+		return sentence(text), err
 	}
-	return ""
+	return "", nil
 }
+
+// WaitsFor tells what a release waits for. Which number an agent has not answered says nothing to a person; when it was
+// heard last stands on the page of the lot.
+func (v *visit) WaitsFor(w quality.ReleaseWait) (string, error) {
+	if w.Kind == quality.WaitAnswer && w.Agent != "" {
+		return v.T("coverage.silent", string(w.Plant)+"/"+w.Agent)
+	}
+	return w.Words, nil
+}
+
+// Sentence begins a text with a capital letter.
+func (v *visit) Sentence(text string) string { return sentence(text) }
 
 // sentence begins a text with a capital letter.
 func sentence(text string) string {

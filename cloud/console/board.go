@@ -131,13 +131,17 @@ func csvLine(l *api.LotLine) []string {
 	for i := range l.WaitsFor {
 		waits = append(waits, l.WaitsFor[i].Words)
 	}
-	line := []string{
+	return plainCells([]string{
 		l.Number, string(l.Key), l.Material, string(l.Plant), string(l.Release), at(l.ReleaseSince), strconv.FormatBool(l.ReleaseLate),
 		string(l.Disposition), strconv.Itoa(l.Holds), at(l.HeldSince), l.HeldBy, l.HeldFor, usage, strconv.FormatBool(l.MayMove), strings.Join(waits, "; "),
-	}
+	})
+}
+
+// plainCells keeps a spreadsheet from taking a text for a formula.
+func plainCells(line []string) []string {
 	for i, s := range line {
 		if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-			line[i] = "'" + s // a spreadsheet takes it for a formula otherwise
+			line[i] = "'" + s
 		}
 	}
 	return line

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -23,6 +24,25 @@ type Config struct {
 	BasePath string        `yaml:"base_path" doc:"path in front of every page, such as /holdfast behind a proxy; empty = none"`
 	Idle     time.Duration `yaml:"idle" doc:"how long a session may rest before it ends"`
 	Longest  time.Duration `yaml:"longest" doc:"how long a session lasts at the most"`
+	Links    []Link        `yaml:"links" doc:"links at the foot of each page, such as to a dashboard; only users who are logged in see them"`
+}
+
+// Link leads from the console to another page.
+type Link struct {
+	Text string `yaml:"text" doc:"what it is called"`
+	URL  string `yaml:"url" doc:"where it leads, by http or https"`
+}
+
+// check tells what is wrong with a link.
+func (l Link) check() error {
+	u, err := url.Parse(l.URL)
+	switch {
+	case l.Text == "" || len(l.Text) > 60:
+		return fmt.Errorf("link to %.200q: want a text of 1 to 60 bytes", l.URL)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil:
+		return fmt.Errorf("link %q leads to %.200q: want an address by http or https, without user and password", l.Text, l.URL)
+	}
+	return nil
 }
 
 // DefaultConfig ends a session an hour after its last page, so that a forgotten browser is locked after a break, and after
@@ -40,6 +60,11 @@ func (c Config) Check() error {
 		return fmt.Errorf("base_path %q is the API's", c.BasePath)
 	case c.Idle <= 0 || c.Longest < c.Idle:
 		return fmt.Errorf("idle %v and longest %v: want idle above 0, and longest no shorter", c.Idle, c.Longest)
+	}
+	for _, l := range c.Links {
+		if err := l.check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -119,6 +144,31 @@ func (c *Console) Register(mux *http.ServeMux) {
 	page("GET /lots", (*visit).boardPage)
 	page("GET /lots/list", (*visit).lotList)
 	page("GET /lots/list.csv", (*visit).lotCSV)
+	page("GET /fleet", (*visit).fleetPage)
+	page("GET /fleet.csv", (*visit).fleetCSV)
+	page("GET /plants/{plant}", (*visit).plantPage)
+	page("POST /plants/{plant}/epoch", (*visit).decideEpoch)
+	page("GET /exceptions", (*visit).exceptionsPage)
+	page("GET /exceptions.csv", (*visit).exceptionsCSV)
+	page("GET /exceptions/cause/{id}", (*visit).causePage)
+	page("POST /exceptions/cause/{id}/redrive", (*visit).redriveCause)
+	page("GET /exceptions/raw/{id}", (*visit).rawException)
+	page("GET /exceptions/unread/{id}", (*visit).unreadPage)
+	page("GET /exceptions/unread/{id}/raw", (*visit).rawUnread)
+	page("GET /exceptions/{id}", (*visit).exceptionPage)
+	page("POST /exceptions/{id}/check", (*visit).checkFix)
+	page("POST /exceptions/{id}/fix", (*visit).fix)
+	page("POST /exceptions/{id}/redrive", (*visit).redrive)
+	page("POST /exceptions/{id}/drop", (*visit).drop)
+	page("GET /systems", (*visit).systemsPage)
+	page("POST /systems/dispatch", (*visit).dispatchAll)
+	page("GET /systems/{id}", (*visit).systemPage)
+	page("POST /systems/{id}/pause", (*visit).pauseSystem)
+	page("POST /systems/{id}/resume", (*visit).resumeSystem)
+	page("POST /systems/{id}/dispatch", (*visit).dispatchSystem)
+	page("GET /audit", (*visit).auditPage)
+	page("GET /audit.csv", (*visit).auditCSV)
+	page("GET /audit.jsonl", (*visit).auditLines)
 	page("GET /lots/{key}", (*visit).lotPage)
 	page("POST /lots/{key}/hold", (*visit).holdLot)
 	page("POST /lots/{key}/lift", (*visit).liftHold)

@@ -52,7 +52,7 @@ type fixture struct {
 	seq     map[event.PlantID]uint64
 }
 
-func newFixture(t testing.TB, base string) *fixture {
+func newFixture(t testing.TB, base string, links ...console.Link) *fixture {
 	t.Helper()
 	f := &fixture{t: t, store: storetest.Open(t), base: base, now: start(), first: make(chan string, 1), seq: map[event.PlantID]uint64{}}
 	clock := func() time.Time { return f.now }
@@ -67,9 +67,15 @@ func newFixture(t testing.TB, base string) *fixture {
 	f.desk = api.Register(mux, api.Config{
 		Zones: map[event.PlantID]string{"p1": "Europe/Berlin", "p2": "America/Chicago"}, ERP: func(event.PlantID) string { return "s4" }, Now: clock,
 		Hashing: api.Hashing{Memory: 64, Time: 1, Threads: 1}, OneSigner: func(p event.PlantID) bool { return p == "p2" },
+		Systems: map[string]func() api.Health{
+			"qms1": func() api.Health {
+				return api.Health{Link: api.LinkDown, Since: start(), Calls: 20, Failed: 5, Median: 0.04, P95: 2, LastAt: start()}
+			},
+			"s4": func() api.Health { return api.Health{Link: "up", Calls: 200, Median: 0.041, P95: 0.3, LastAt: start()} },
+		},
 	}, f.store, f.engine, log)
 	cfg := console.DefaultConfig
-	cfg.BasePath = base
+	cfg.BasePath, cfg.Links = base, links
 	if err := cfg.Check(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,9 @@ type hub struct {
 
 // listener is one open page.
 type listener struct {
-	lot  event.LotKey  // what the page is about; empty = everything
-	wake chan struct{} // holds one token: what comes while one is there is one change
+	lot   event.LotKey  // what the page is about; empty = everything
+	heads bool          // the page is about agents, too: a head is a change
+	wake  chan struct{} // holds one token: what comes while one is there is one change
 }
 
 // How pages are kept up to date. A second joins what one event changes at many places; a comment every 15 s keeps proxies
@@ -82,9 +83,10 @@ func (h *hub) at() (m store.Mark, looked bool) {
 func (h *hub) tell(now store.Mark, lots map[event.LotKey]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	headed := h.looked && h.mark.Head != now.Head
 	h.mark, h.looked = now, true
 	for l := range h.all {
-		if len(lots) > 0 && (l.lot == "" || lots[l.lot]) {
+		if len(lots) > 0 && (l.lot == "" || lots[l.lot]) || l.heads && headed {
 			l.poke()
 		}
 	}
@@ -130,7 +132,8 @@ func (h *hub) end() {
 
 // live streams to one page that it has to be asked for again. The stream ends with the session.
 func (v *visit) live() error {
-	l := &listener{lot: event.LotKey(v.r.URL.Query().Get("lot")), wake: make(chan struct{}, 1)}
+	q := v.r.URL.Query()
+	l := &listener{lot: event.LotKey(q.Get("lot")), heads: q.Get("of") == "fleet", wake: make(chan struct{}, 1)}
 	if !v.c.hub.add(l) {
 		v.w.Header().Set("Retry-After", "30")
 		http.Error(v.w, "too many open pages", http.StatusServiceUnavailable)
@@ -174,7 +177,7 @@ func (v *visit) live() error {
 // id names a mark in a stream.
 func (h *hub) id() string {
 	m, _ := h.at()
-	return fmt.Sprintf("%d-%d", m.Ledger, m.Inbox)
+	return fmt.Sprintf("%d-%d-%d-%s", m.Ledger, m.Inbox, m.Letter, m.Head)
 }
 
 // stillLives tells whether the session has not ended meanwhile.

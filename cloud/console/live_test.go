@@ -125,7 +125,7 @@ func (f *fixture) waitLooked(b *browser) {
 		lines := b.listen("/live", "")
 		for line := range lines {
 			if id, ok := strings.CutPrefix(line, "id: "); ok {
-				if id != "0-0" {
+				if id != "0-0-" {
 					return
 				}
 				break

@@ -123,17 +123,7 @@ func (v *visit) liftHold() error {
 // is logged in.
 func (v *visit) acceptEvidence() error {
 	form := v.r.PostForm
-	in := api.EvidenceRequest{Gap: event.ObjectID(form.Get("gap")), Plant: event.PlantID(form.Get("plant")), Agent: form.Get("agent"), Reason: form.Get("reason")}
+	in := api.EvidenceRequest{Gap: event.ObjectID(form.Get("gap")), Plant: event.PlantID(form.Get("plant")), Agent: form.Get("agent"), Reason: form.Get("reason"), Signers: v.signers()}
 	in.Barrier, _ = strconv.ParseInt(form.Get("barrier"), 10, 64) // absent for a gap
-	for i, name := range form["user"] {
-		password := ""
-		if i < len(form["password"]) {
-			password = form["password"][i]
-		}
-		if name != "" || password != "" {
-			in.Signers = append(in.Signers, api.Signer{User: name, Password: password})
-		}
-	}
-	form.Del("password") // never shown again
 	return v.act("/evidence", in, "accept")
 }

@@ -59,11 +59,12 @@ func TestWords_Complete(t *testing.T) {
 func usedByCode(key string) bool {
 	list, _, _ := strings.Cut(key, ".")
 	switch list {
-	case "did", "who", "release", "usage", "verdict", "effectstate", "outcome", "stage", "decision":
+	case "did", "who", "release", "usage", "verdict", "effectstate", "outcome", "stage", "decision", "hearing", "clock", "certificates", "source", "letter", "switch", "link", "anchor", "act", "object", "next":
 		return true
 	}
 	switch key {
-	case "login.title", "first.title", "account.title", "board.title", "search.title", "lot.title", "users.title":
+	case "login.title", "first.title", "account.title", "board.title", "search.title", "lot.title", "users.title", "fleet.title", "plant.title",
+		"exceptions.title", "exceptions.cause_title", "exception.title", "systems.title", "system.title", "audit.title":
 		return true
 	}
 	return false

@@ -17,12 +17,13 @@ func TestConsole_BasePath(t *testing.T) {
 	f := newFixture(t, "/quality/holdfast")
 	f.seed()
 	f.gap()
+	f.pounds(lotD)
 	f.user("maria", false, nil, "quality", "admin")
 	b := f.browser()
 	login := b.get("/login")
 	p := b.logIn("maria")
 	p.leads("/quality/holdfast/lots")
-	for _, path := range []string{"/lots", "/lots/list?stage=held", lotPath(lotA), lotPath(lotC), "/account", "/users", "/search?q=none", "/nothing"} {
+	for _, path := range []string{"/lots", "/lots/list?stage=held", lotPath(lotA), lotPath(lotC), "/fleet", "/plants/p2", "/exceptions", "/exceptions/1", "/exceptions/cause/" + f.cause(1), "/exceptions/unread/" + f.unread(), "/systems", "/systems/s4", "/audit", "/account", "/users", "/search?q=none", "/nothing"} {
 		login.text += b.get(path).text
 	}
 	links := regexp.MustCompile(`(?:href|action|src)="([^"#][^"]*)"`).FindAllStringSubmatch(login.text, -1)
@@ -60,6 +61,35 @@ func TestConfig_Check(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
+}
+
+func TestLink_Check(t *testing.T) {
+	for _, c := range []struct {
+		text, url string
+		ok        bool
+	}{
+		{"Dashboards", "https://grafana.example/d/fleet", true}, {"Demo", "http://127.0.0.1:1234/abc/", true},
+		{"", "https://grafana.example", false}, {strings.Repeat("x", 61), "https://grafana.example", false}, {"a", "", false}, {"a", "javascript:alert(1)", false},
+		{"a", "//grafana.example", false}, {"a", "https:///d", false}, {"a", "https://user:secret@grafana.example", false}, {"a", "https://%zz", false},
+	} {
+		cfg := console.DefaultConfig
+		cfg.Links = []console.Link{{Text: c.text, URL: c.url}}
+		if err := cfg.Check(); (err == nil) != c.ok {
+			t.Errorf("%q, %q: %v", c.text, c.url, err)
+		}
+	}
+}
+
+// The configured links stand on the pages of users, and on no other.
+func TestConsole_Links(t *testing.T) {
+	f := newFixture(t, "", console.Link{Text: "Dashboards", URL: "https://grafana.example/d/fleet"})
+	f.user("maria", false, nil, "viewer")
+	b := f.browser()
+	if p := b.get("/login"); strings.Contains(p.text, "grafana") {
+		t.Errorf("a stranger is shown a link:\n%s", p.text)
+	}
+	b.logIn("maria")
+	b.get("/lots").shows(http.StatusOK, `<a href="https://grafana.example/d/fleet" rel="noreferrer">Dashboards</a>`)
 }
 
 // The first page of a visit, with all that it loads, has to come over a slow line.

@@ -124,7 +124,7 @@ func (v *visit) failure(err error) *api.Failure {
 	switch p.Code {
 	case problem.PageMissing, problem.LinkUsed:
 		status = http.StatusNotFound
-	case problem.Usage:
+	case problem.Usage, problem.ReasonNeeded:
 		status = http.StatusUnprocessableEntity
 	case problem.FormForeign:
 		status = http.StatusForbidden
@@ -200,6 +200,9 @@ func (v *visit) Here() string {
 	}
 	return v.r.URL.EscapedPath() + "?" + q.Encode()
 }
+
+// Links are those at the foot of each page.
+func (v *visit) Links() []Link { return v.c.cfg.Links }
 
 // Did names what was just done, empty for nothing.
 func (v *visit) Did() string {

@@ -2,7 +2,8 @@
 // hands what it polled to the workflow engine, with the next offset of each partition in the records' own transaction.
 //
 // Kafka's own committed offset is advisory. The one in SQL counts: it moves by compare-and-set, so a second process
-// that reads the same partition is stopped before it can do anything twice.
+// that reads the same partition is stopped before it can do anything twice. Several copies share the topics as one group,
+// each under an instance name of its own; of two that have the same name the newer one goes on.
 package intake
 
 import (
@@ -92,7 +93,9 @@ func New(cfg Config, engine *workflow.Engine, offsets Offsets, log zerolog.Logge
 		kgo.AdjustFetchOffsetsFn(i.adjust),
 		kgo.OnPartitionsLost(i.forget), kgo.OnPartitionsRevoked(i.forget),
 		kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20),
-		kgo.InstanceID(cfg.Instance), kgo.SessionTimeout(10*time.Second), kgo.RebalanceTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second),
+		// Kafka misses a dead copy after the session's time, and takes no less than 6 s: so long its holds wait for the others.
+		// One that is started again sooner takes its partitions back at once.
+		kgo.InstanceID(cfg.Instance), kgo.SessionTimeout(6*time.Second), kgo.RebalanceTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second),
 	)...)
 	return i, err
 }
@@ -270,6 +273,8 @@ func (i *Intake) judge(p place, err error) error {
 		// The topic was deleted, and perhaps made anew. The others must not wait for it.
 		i.halt(p, problem.KafkaTopic, err)
 		return nil
+	case errors.Is(err, kerr.FencedInstanceID):
+		return fmt.Errorf("another copy has joined the group as instance %q: %w", i.cfg.Instance, workflow.ErrFence)
 	case errors.Is(err, context.Canceled):
 		return nil
 	}

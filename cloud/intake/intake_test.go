@@ -281,6 +281,32 @@ func TestIntake_Run_ErrFence(t *testing.T) {
 	}
 }
 
+// Of two copies that were given one instance name the newer one goes on, and the other one says why it ends.
+func TestIntake_Run_ErrSameInstance(t *testing.T) {
+	b := newBench(t)
+	b.send(1, 0)
+	older := b.intake(b.offsets, 10)
+	stopOlder := b.run(older)
+	b.until("the first is in", func() bool { return len(b.inbox()) == 1 })
+	stopNewer := b.run(b.intake(b.offsets, 10))
+	b.until("the older one ends", func() bool {
+		select {
+		case <-older.client.Context().Done():
+			return true
+		default:
+			return false
+		}
+	})
+	if err := stopOlder(); problem.CodeOf(err) != problem.OffsetFence || !strings.Contains(err.Error(), "instance") {
+		t.Errorf("the older one ended with %v", err)
+	}
+	b.send(1, 0)
+	b.until("the newer one goes on", func() bool { return len(b.inbox()) == 2 })
+	if err := stopNewer(); err != nil {
+		t.Error(err)
+	}
+}
+
 // alter runs statements beside the store, as a database does that fails or is repaired.
 func (b *bench) alter(statements ...string) {
 	b.t.Helper()

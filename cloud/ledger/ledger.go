@@ -60,6 +60,7 @@ type Sealer struct {
 	key   ed25519.PrivateKey
 	last  time.Time
 
+	sealed   int64            // newest place that was seen in the database
 	headless *telemetry.Quiet // about the head file
 }
 
@@ -107,7 +108,10 @@ func (l *Sealer) unanchored() float64 {
 	return max(0, l.now().Sub(oldest[0].At).Seconds())
 }
 
-// Run seals until ctx ends, with a last checkpoint at the end.
+// errReplaced is returned where the database has forgotten what this process has seen in it. A start looks what that means.
+var errReplaced = errors.New("the database was restored while the program ran")
+
+// Run seals until ctx ends, with a last checkpoint at the end. It returns an error only where the database was replaced.
 func (l *Sealer) Run(ctx context.Context) error {
 	quiet := telemetry.Quiet{Log: l.log, Now: l.now}
 	tick := time.NewTicker(sealEvery)
@@ -124,9 +128,14 @@ func (l *Sealer) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := l.turn(ctx, l.now().Sub(l.last) >= checkpointEvery); err != nil && ctx.Err() == nil {
+		err := l.turn(ctx, l.now().Sub(l.last) >= checkpointEvery)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, errReplaced):
+			return err
+		case err != nil:
 			quiet.Failed(err, "ledger waits")
-		} else {
+		default:
 			quiet.Recovered("ledger goes on")
 		}
 	}
@@ -172,6 +181,9 @@ func (l *Sealer) seal(ctx context.Context) (n int, err error) {
 		if place, head, err = tx.ChainHead(); err != nil {
 			return err
 		}
+		if place < l.sealed {
+			return problem.New(problem.LedgerBroken, "it ends at place %d and had %d: %w", place, l.sealed, errReplaced)
+		}
 		rows, err := tx.Unsealed(page)
 		if err != nil {
 			return err
@@ -190,6 +202,7 @@ func (l *Sealer) seal(ctx context.Context) (n int, err error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
+	l.sealed = place
 	// It is only a help to see a restore sooner: entries are sealed and anchored without it.
 	if err := l.writeHead(place, head); err != nil {
 		l.headless.Failed(err, "newest place of the ledger is not kept outside of the database")
@@ -261,6 +274,9 @@ func (a *Anchor) Text() []byte {
 func (l *Sealer) checkpoint(ctx context.Context) error {
 	var hashes []string
 	var last store.Checkpoint
+	if err := l.adopt(ctx); err != nil {
+		return err
+	}
 	fence, ours, err := l.lease(ctx)
 	if err != nil || !ours {
 		return err
@@ -280,6 +296,9 @@ func (l *Sealer) checkpoint(ctx context.Context) error {
 			after = rows[len(rows)-1].Place
 		}
 	}); err != nil || len(hashes) == 0 {
+		return err
+	}
+	if err := l.ours(last); err != nil {
 		return err
 	}
 	a := Anchor{

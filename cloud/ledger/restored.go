@@ -75,6 +75,13 @@ func (l *Sealer) Loss(ctx context.Context) (loss Loss, err error) {
 		return loss, err
 	}
 	err = l.store.View(ctx, func(tx *store.Tx) error {
+		last, err := tx.LastCheckpoint()
+		if err == nil {
+			err = l.ours(last)
+		}
+		if err != nil {
+			return err
+		}
 		if loss.Kept, loss.Head, err = tx.ChainHead(); err != nil {
 			return err
 		}
@@ -116,6 +123,9 @@ func (l *Sealer) known() (all []Loss, err error) {
 	return all, nil
 }
 
+// anchorTail is how much of the anchor file's end is looked through first. It holds thousands of anchors.
+const anchorTail = 1 << 20
+
 // lastAnchor returns the newest anchor that the key signed, nil if there is none. A line that was torn by a crash is
 // passed over.
 func lastAnchor(path string, key ed25519.PublicKey) (last *Anchor, err error) {
@@ -126,8 +136,21 @@ func lastAnchor(path string, key ed25519.PublicKey) (last *Anchor, err error) {
 	if err != nil {
 		return nil, problem.New(problem.LedgerUnanchored, "read anchor file: %w", err)
 	}
-	defer func() { _ = f.Close() }() // it was read only
-	lines := bufio.NewReader(f)
+	defer func() { _ = f.Close() }()                           // it was read only
+	if _, err := f.Seek(-anchorTail, io.SeekEnd); err == nil { // else it is shorter
+		if last, err = newest(f, key); last != nil || err != nil {
+			return last, err
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, problem.New(problem.LedgerUnanchored, "read anchor file: %w", err)
+		}
+	}
+	return newest(f, key)
+}
+
+// newest returns the last anchor of r that the key signed.
+func newest(r io.Reader, key ed25519.PublicKey) (last *Anchor, err error) {
+	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if a := new(Anchor); json.Unmarshal(bytes.TrimSpace(line), a) == nil && a.signed(key) {

@@ -99,9 +99,10 @@ func New(feeds []Feed, deps Deps) (*Reconciler, error) {
 	return r, nil
 }
 
-// Run follows the feeds until ctx ends. Trouble with a system or the database is waited out.
+// Run follows the feeds until ctx ends, also where there is none. Trouble with a system or the database is waited out.
 func (r *Reconciler) Run(ctx context.Context) error {
 	var running errgroup.Group
+	running.Go(func() error { <-ctx.Done(); return nil })
 	for _, f := range r.followers {
 		running.Go(func() error { f.run(ctx); return nil })
 	}

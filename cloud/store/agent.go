@@ -20,6 +20,9 @@ type HeadRow struct {
 	Barrier int64
 	At      time.Time // when it came
 	Stated  []event.HeadEpoch
+
+	Told   time.Time          // when it was stated, by the agent's clock
+	Status *event.AgentStatus // nil = the agent does not say how it stands
 }
 
 // Last returns the last seq that the head states of an epoch's lane; 0 if it states none.
@@ -43,8 +46,16 @@ func (t *Tx) PutHead(h *HeadRow) error {
 	if err != nil {
 		return err
 	}
-	if err := t.exec(`INSERT INTO head (plant, agent, epoch, barrier, at, stated) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (plant, agent, epoch)
-		DO UPDATE SET barrier = excluded.barrier, at = excluded.at, stated = excluded.stated`, h.Plant, h.Agent, h.Epoch, h.Barrier, text(h.At), string(stated)); err != nil {
+	var status []byte
+	if h.Status != nil {
+		if status, err = json.Marshal(h.Status); err != nil {
+			return err
+		}
+	}
+	if err := t.exec(`INSERT INTO head (plant, agent, epoch, barrier, at, stated, told, standing) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (plant, agent, epoch) DO UPDATE SET barrier = excluded.barrier, at = excluded.at, stated = excluded.stated,
+		told = excluded.told, standing = excluded.standing`,
+		h.Plant, h.Agent, h.Epoch, h.Barrier, text(h.At), string(stated), text(h.Told), string(status)); err != nil {
 		return err
 	}
 	return t.exec(`DELETE FROM head WHERE plant = ? AND agent = ? AND epoch <> ? AND EXISTS (SELECT 1 FROM epoch e
@@ -73,7 +84,7 @@ func (t *Tx) heads(query string, args ...any) ([]HeadRow, error) {
 	return all, err
 }
 
-// HeadsOf returns the newest head of each epoch of an agent, oldest first.
+// HeadsOf returns the newest head of each epoch of an agent, oldest first, without what it says about the agent.
 func (t *Tx) HeadsOf(plant event.PlantID, agent string) ([]HeadRow, error) {
 	return t.heads(`SELECT 0, `+headColumns+` FROM head WHERE plant = ? AND agent = ? ORDER BY at, epoch`, plant, agent)
 }

@@ -15,7 +15,7 @@ type StageCount struct {
 	Count int64
 }
 
-// CountStages counts lots by release state and plant.
+// CountStages counts lots by release state and plant, sorted.
 func (t *Tx) CountStages() ([]StageCount, error) {
 	var all []StageCount
 	err := t.each(func(rows *sql.Rows) error {
@@ -23,7 +23,7 @@ func (t *Tx) CountStages() ([]StageCount, error) {
 		err := rows.Scan(&c.State, &c.Plant, &c.Count)
 		all = append(all, c)
 		return err
-	}, `SELECT release, plant, COUNT(*) FROM lot GROUP BY release, plant`)
+	}, `SELECT release, plant, COUNT(*) FROM lot GROUP BY release, plant ORDER BY release, plant`)
 	return all, err
 }
 

@@ -122,3 +122,18 @@ func (t *Tx) LastCheckpoint() (c Checkpoint, err error) {
 	}
 	return c, err
 }
+
+// CheckpointsAfter returns at most limit checkpoints behind a place, oldest first.
+func (t *Tx) CheckpointsAfter(place int64, limit int) (all []Checkpoint, err error) {
+	err = t.each(func(rows *sql.Rows) error {
+		var c Checkpoint
+		var at string
+		err := rows.Scan(&c.Place, &at, &c.Note)
+		if err == nil {
+			c.At, err = parse(at)
+		}
+		all = append(all, c)
+		return err
+	}, `SELECT place, at, note FROM checkpoint WHERE place > ? ORDER BY place LIMIT ?`, place, limit)
+	return all, err
+}

@@ -2,12 +2,9 @@ package store
 
 import (
 	"database/sql"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/pressly/goose/v3"
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -20,11 +17,7 @@ func TestOpen_FirstVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	p, err := sqlite.migrations(db)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func plan(t *testing.T, s *Store, query string) (steps []string) {
 
 // TestTx_OldEpochs: epochs are never deleted, and a gateway that restarts each day has thousands of them after years.
 func TestTx_OldEpochs(t *testing.T) {
-	s := open(t)
+	s := openFile(t) // whose plans can be asked for by rule rather than by cost
 	update(t, s, func(tx *Tx) error {
 		agentWith(t, tx, "gw1", 30)
 		asking(t, tx, "lot::M:1", 1)
@@ -122,81 +122,87 @@ func TestTx_OldEpochs(t *testing.T) {
 }
 
 func TestTx_Control_Queries(t *testing.T) {
-	s := open(t)
-	update(t, s, func(tx *Tx) error { agentWith(t, tx, "gw1", 2); agentWith(t, tx, "gw2", 30); return nil })
-	var sets []Control
-	control := func(agent string) int {
-		return len(record(t, s, func(tx *Tx) error {
-			c, err := tx.Control("p1", agent, noon.Add(time.Hour))
-			sets = append(sets, c)
-			return err
-		}))
-	}
-	if few, many := control("gw1"), control("gw2"); few != many {
-		t.Errorf("%d queries for three epochs, %d for thirty-one", few, many)
-	}
-	if c := sets[1].Set.Covered; len(c) != 2*coveredEpochs || c[0].Epoch != epochNumber(30) || c[0].Seq != 4 || len(sets[1].Set.Wanted) != 0 {
-		t.Errorf("covered %+v, wanted %+v", c, sets[1].Set.Wanted)
-	}
+	onEach(t, func(t *testing.T, open opener) {
+		s := open(t)
+		update(t, s, func(tx *Tx) error { agentWith(t, tx, "gw1", 2); agentWith(t, tx, "gw2", 30); return nil })
+		var sets []Control
+		control := func(agent string) int {
+			return len(record(t, s, func(tx *Tx) error {
+				c, err := tx.Control("p1", agent, noon.Add(time.Hour))
+				sets = append(sets, c)
+				return err
+			}))
+		}
+		if few, many := control("gw1"), control("gw2"); few != many {
+			t.Errorf("%d queries for three epochs, %d for thirty-one", few, many)
+		}
+		if c := sets[1].Set.Covered; len(c) != 2*coveredEpochs || c[0].Epoch != epochNumber(30) || c[0].Seq != 4 || len(sets[1].Set.Wanted) != 0 {
+			t.Errorf("covered %+v, wanted %+v", c, sets[1].Set.Wanted)
+		}
+	})
 }
 
 func TestTx_Silent(t *testing.T) {
-	s := open(t)
-	update(t, s, func(tx *Tx) error {
-		agentWith(t, tx, "gw1", 1)
-		agentWith(t, tx, "gw2", 0)
-		for i := range 20 {
-			asking(t, tx, event.LotKey(fmt.Sprintf("lot::M:%02d", i+1)), int64(i+1))
+	onEach(t, func(t *testing.T, open opener) {
+		s := open(t)
+		update(t, s, func(tx *Tx) error {
+			agentWith(t, tx, "gw1", 1)
+			agentWith(t, tx, "gw2", 0)
+			for i := range 20 {
+				asking(t, tx, event.LotKey(fmt.Sprintf("lot::M:%02d", i+1)), int64(i+1))
+			}
+			// gw2 has answered up to 15, and persons for it about lot 17; lot 20 asked too lately.
+			if err := tx.PutAgent(&AgentRow{Plant: "p1", Agent: "gw2", Answered: 15}); err != nil {
+				return err
+			}
+			return tx.PutAcceptance(&quality.Acceptance{ID: "x", Lot: "lot::M:17", Plant: "p1", Agent: "gw2", Barrier: 17})
+		})
+		var got []SilentAgent
+		queries := record(t, s, func(tx *Tx) (err error) { got, err = tx.Silent(noon.Add(19 * time.Second)); return err })
+		want := []SilentAgent{
+			{Plant: "p1", Agent: "gw1", Lots: 19, Since: noon.Add(time.Second), HeadAt: noon.Add(time.Minute)},
+			{Plant: "p1", Agent: "gw2", Lots: 3, Since: noon.Add(16 * time.Second), HeadAt: noon},
 		}
-		// gw2 has answered up to 15, and persons for it about lot 17; lot 20 asked too lately.
-		if err := tx.PutAgent(&AgentRow{Plant: "p1", Agent: "gw2", Answered: 15}); err != nil {
-			return err
+		if !slices.Equal(got, want) {
+			t.Errorf("silent are %+v, want %+v", got, want)
 		}
-		return tx.PutAcceptance(&quality.Acceptance{ID: "x", Lot: "lot::M:17", Plant: "p1", Agent: "gw2", Barrier: 17})
+		if len(queries) > 5 {
+			t.Errorf("%d queries for 20 lots and two agents", len(queries))
+		}
 	})
-	var got []SilentAgent
-	queries := record(t, s, func(tx *Tx) (err error) { got, err = tx.Silent(noon.Add(19 * time.Second)); return err })
-	want := []SilentAgent{
-		{Plant: "p1", Agent: "gw1", Lots: 19, Since: noon.Add(time.Second), HeadAt: noon.Add(time.Minute)},
-		{Plant: "p1", Agent: "gw2", Lots: 3, Since: noon.Add(16 * time.Second), HeadAt: noon},
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("silent are %+v, want %+v", got, want)
-	}
-	if len(queries) > 5 {
-		t.Errorf("%d queries for 20 lots and two agents", len(queries))
-	}
 }
 
 func TestTx_LotsAnswered(t *testing.T) {
-	s := open(t)
-	answered := func(agent string, before, barrier int64) (lots []event.LotKey) {
-		update(t, s, func(tx *Tx) (err error) {
-			if err := tx.PutAgent(&AgentRow{Plant: "p1", Agent: agent, Answered: barrier}); err != nil {
+	onEach(t, func(t *testing.T, open opener) {
+		s := open(t)
+		answered := func(agent string, before, barrier int64) (lots []event.LotKey) {
+			update(t, s, func(tx *Tx) (err error) {
+				if err := tx.PutAgent(&AgentRow{Plant: "p1", Agent: agent, Answered: barrier}); err != nil {
+					return err
+				}
+				lots, err = tx.LotsAnswered("p1", before, barrier)
 				return err
-			}
-			lots, err = tx.LotsAnswered("p1", before, barrier)
-			return err
-		})
-		return lots
-	}
-	update(t, s, func(tx *Tx) error {
-		agentWith(t, tx, "gw1", 0)
-		agentWith(t, tx, "gw2", 0)
-		for i := range 4 {
-			asking(t, tx, event.LotKey(fmt.Sprintf("lot::M:%d", i+1)), int64(i+1))
+			})
+			return lots
 		}
-		return tx.PutAcceptance(&quality.Acceptance{ID: "x", Lot: "lot::M:2", Plant: "p1", Agent: "gw2", Barrier: 2})
+		update(t, s, func(tx *Tx) error {
+			agentWith(t, tx, "gw1", 0)
+			agentWith(t, tx, "gw2", 0)
+			for i := range 4 {
+				asking(t, tx, event.LotKey(fmt.Sprintf("lot::M:%d", i+1)), int64(i+1))
+			}
+			return tx.PutAcceptance(&quality.Acceptance{ID: "x", Lot: "lot::M:2", Plant: "p1", Agent: "gw2", Barrier: 2})
+		})
+		if got := answered("gw1", 0, 3); !slices.Equal(got, []event.LotKey{"lot::M:2"}) {
+			t.Errorf("gw1 was the last one to answer %v, want the one that persons answered for gw2", got)
+		}
+		if got := answered("gw2", 0, 1); !slices.Equal(got, []event.LotKey{"lot::M:1"}) {
+			t.Errorf("gw2 was the last one to answer %v", got)
+		}
+		if got := answered("gw2", 1, 4); !slices.Equal(got, []event.LotKey{"lot::M:2", "lot::M:3"}) {
+			t.Errorf("gw2 was the last one to answer %v: want none that it answered before or that gw1 has not", got)
+		}
 	})
-	if got := answered("gw1", 0, 3); !slices.Equal(got, []event.LotKey{"lot::M:2"}) {
-		t.Errorf("gw1 was the last one to answer %v, want the one that persons answered for gw2", got)
-	}
-	if got := answered("gw2", 0, 1); !slices.Equal(got, []event.LotKey{"lot::M:1"}) {
-		t.Errorf("gw2 was the last one to answer %v", got)
-	}
-	if got := answered("gw2", 1, 4); !slices.Equal(got, []event.LotKey{"lot::M:2", "lot::M:3"}) {
-		t.Errorf("gw2 was the last one to answer %v: want none that it answered before or that gw1 has not", got)
-	}
 }
 
 func BenchmarkTx_Facts(b *testing.B) {

@@ -9,19 +9,20 @@ import (
 
 // state lists what is a fold of the inbox: every aggregate, in the order of its key. Coverage, heads, questions, effects and
 // what waits as a dead letter are not: they come from what is not in the inbox, or not alone.
-const state = `SELECT 'lot', key, doc FROM lot
-	UNION ALL SELECT 'hold', id || '@' || lot, doc FROM hold
-	UNION ALL SELECT 'nonconformance', id, doc FROM nonconformance
-	UNION ALL SELECT 'inspection', lot || ' ' || id, doc FROM inspection
-	UNION ALL SELECT 'disposition', lot || ' ' || id, doc FROM disposition
-	UNION ALL SELECT 'run', lot || ' ' || id, doc FROM run
-	UNION ALL SELECT 'gap', id, doc FROM gap
-	UNION ALL SELECT 'certificate', id || '@' || lot, doc FROM certificate
-	UNION ALL SELECT 'acceptance', id, doc FROM acceptance
-	UNION ALL SELECT 'allocation', lot || ' ' || name, doc FROM allocation
-	UNION ALL SELECT 'notice', id, doc FROM notice
-	UNION ALL SELECT 'lot_plant', lot || ' ' || plant, '' FROM lot_plant
-	ORDER BY 1, 2`
+var state = []struct{ kind, query string }{
+	{"acceptance", `SELECT id, doc FROM acceptance ORDER BY 1`},
+	{"allocation", `SELECT lot || ' ' || name, doc FROM allocation ORDER BY 1`},
+	{"certificate", `SELECT id || '@' || lot, doc FROM certificate ORDER BY 1`},
+	{"disposition", `SELECT lot || ' ' || id, doc FROM disposition ORDER BY 1`},
+	{"gap", `SELECT id, doc FROM gap ORDER BY 1`},
+	{"hold", `SELECT id || '@' || lot, doc FROM hold ORDER BY 1`},
+	{"inspection", `SELECT lot || ' ' || id, doc FROM inspection ORDER BY 1`},
+	{"lot", `SELECT key, doc FROM lot ORDER BY 1`},
+	{"lot_plant", `SELECT lot || ' ' || plant, '' FROM lot_plant ORDER BY 1`},
+	{"nonconformance", `SELECT id, doc FROM nonconformance ORDER BY 1`},
+	{"notice", `SELECT id, doc FROM notice ORDER BY 1`},
+	{"run", `SELECT lot || ' ' || id, doc FROM run ORDER BY 1`},
+}
 
 // CountInbox returns how many events were accepted.
 func (t *Tx) CountInbox() (n int64, err error) {
@@ -32,15 +33,17 @@ func (t *Tx) CountInbox() (n int64, err error) {
 // Dump writes all aggregates in one order, a line each: two databases with the same state give the same bytes.
 func (t *Tx) Dump(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	if err := t.each(func(rows *sql.Rows) error {
-		var kind, key, doc string
-		if err := rows.Scan(&kind, &key, &doc); err != nil {
+	for _, x := range state {
+		if err := t.each(func(rows *sql.Rows) error {
+			var key, doc string
+			if err := rows.Scan(&key, &doc); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(b, "%s %s %s\n", x.kind, key, doc)
+			return err
+		}, x.query); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(b, "%s %s %s\n", kind, key, doc)
-		return err
-	}, state); err != nil {
-		return err
 	}
 	return b.Flush()
 }

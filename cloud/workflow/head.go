@@ -37,7 +37,7 @@ func (t *turn) takeHead(in *Input, d decodedInput) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	row := store.HeadRow{Plant: in.Plant, Agent: h.Agent, Epoch: h.Epoch, Barrier: int64(h.Barrier), At: t.now, Stated: h.Epochs}
+	row := store.HeadRow{Plant: in.Plant, Agent: h.Agent, Epoch: h.Epoch, Barrier: int64(h.Barrier), At: t.now, Stated: h.Epochs, Told: h.Time, Status: h.Status}
 	if err := t.tx.PutHead(&row); err != nil {
 		return Result{}, fmt.Errorf("store head of %s/%s: %w", in.Plant, h.Agent, err)
 	}

@@ -24,6 +24,7 @@ type Head struct {
 	Time    time.Time // by the agent's clock; nothing is decided by it
 	Barrier uint64    // newest number read from the control topic before the seqs were read; 0 = none
 	Epochs  []HeadEpoch
+	Status  *AgentStatus // how the agent stands; nil = it does not say
 }
 
 // HeadEpoch is the last seq on disk per lane of one open epoch; 0 = the lane has no record.
@@ -52,6 +53,10 @@ func (h *Head) Message() Message {
 		}
 		value = fmt.Appendf(value, `{"epoch":%q,"quality":%d,"telemetry":%d}`, string(e.Epoch), e.Quality, e.Telemetry)
 	}
+	value = append(value, ']')
+	if h.Status != nil {
+		value = append(append(value, `,"status":`...), h.Status.encode()...)
+	}
 	return Message{
 		Key: []byte(h.Agent),
 		Headers: []Header{
@@ -63,7 +68,7 @@ func (h *Head) Message() Message {
 			{HeaderEpoch, []byte(h.Epoch)},
 			{HeaderPrev, []byte(h.Prev)},
 		},
-		Value: append(value, ']', '}'),
+		Value: append(value, '}'),
 	}
 }
 
@@ -71,6 +76,7 @@ func (h *Head) Message() Message {
 type headValue struct {
 	Barrier int64            `json:"barrier"`
 	Epochs  []headEpochValue `json:"epochs"`
+	Status  *AgentStatus     `json:"status,omitempty"`
 }
 
 type headEpochValue struct {
@@ -133,7 +139,7 @@ func (h *Head) decodeValue(value []byte) error {
 	if len(v.Epochs) > maxHeadEpochs {
 		return fmt.Errorf("names %d epochs: want at most %d", len(v.Epochs), maxHeadEpochs)
 	}
-	h.Barrier = uint64(v.Barrier)
+	h.Barrier, h.Status = uint64(v.Barrier), v.Status
 	seen := map[Epoch]bool{}
 	for _, e := range v.Epochs {
 		if seen[e.Epoch] {

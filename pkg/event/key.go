@@ -48,8 +48,11 @@ var (
 	idPattern     = regexp.MustCompile(idRE)
 	plantPattern  = regexp.MustCompile(plantE)
 	equipPattern  = regexp.MustCompile(equipE)
-	notCanonical  = regexp.MustCompile(badPct)
+	badPattern    = regexp.MustCompile(badPct)
 )
+
+// notCanonical tells whether a key has bytes encoded that must not be. Most have none that are.
+func notCanonical(key string) bool { return strings.Contains(key, "%") && badPattern.MatchString(key) }
 
 const maxKey = 1024 // bytes; far above 40 + 10 + 4 characters, SAP's longest, all of them encoded
 
@@ -78,7 +81,7 @@ func (k LotKey) Parts() (scope, material, lot string, err error) {
 }
 
 func (k LotKey) check() error {
-	if len(k) > maxKey || !lotPattern.MatchString(string(k)) || notCanonical.MatchString(string(k)) {
+	if len(k) > maxKey || !lotPattern.MatchString(string(k)) || notCanonical(string(k)) {
 		return fmt.Errorf("%.80q is no lot key: want lot:{scope}:{material}:{lot}, percent-encoded", string(k))
 	}
 	return nil
@@ -97,7 +100,7 @@ func NewObjectID(kind, system, native string) (ObjectID, error) {
 func ObjectOf(kind string, id ID) ObjectID { return ObjectID(kind + ":" + string(id)) }
 
 func (o ObjectID) check() error {
-	if len(o) > maxKey || !objectPattern.MatchString(string(o)) || notCanonical.MatchString(string(o)) {
+	if len(o) > maxKey || !objectPattern.MatchString(string(o)) || notCanonical(string(o)) {
 		return fmt.Errorf("%.80q is no object id: want {kind}:{system}:{native id}, percent-encoded", string(o))
 	}
 	return nil

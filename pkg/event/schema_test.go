@@ -35,7 +35,7 @@ var compiledSchemas = sync.OnceValues(func() (map[Type]*jsonschema.Schema, error
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
 	c.UseLoader(jsonschema.SchemeURLLoader{})
-	for _, name := range append(schemas.Types(), "defs") {
+	for _, name := range append(schemas.Types(), schemas.Head, "defs") {
 		b, err := fs.ReadFile(schemas.Files(), name+".json")
 		if err != nil {
 			return nil, err
@@ -49,7 +49,7 @@ var compiledSchemas = sync.OnceValues(func() (map[Type]*jsonschema.Schema, error
 		}
 	}
 	all := map[Type]*jsonschema.Schema{}
-	for _, name := range schemas.Types() {
+	for _, name := range append(schemas.Types(), schemas.Head) {
 		s, err := c.Compile(schemas.Base + name + ".json")
 		if err != nil {
 			return nil, err
@@ -193,7 +193,8 @@ func TestTypes_MirrorSharedValues(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[Quantity](), reflect.TypeFor[Scope](), reflect.TypeFor[Salvage](), reflect.TypeFor[OpenHold](),
 		reflect.TypeFor[SystemUsage](), reflect.TypeFor[Provenance](), reflect.TypeFor[Signature](), reflect.TypeFor[Wanted](),
-		reflect.TypeFor[Covered](), reflect.TypeFor[DecidedEpoch](),
+		reflect.TypeFor[Covered](), reflect.TypeFor[DecidedEpoch](), reflect.TypeFor[AgentStatus](), reflect.TypeFor[LaneBacklog](),
+		reflect.TypeFor[HostClock](), reflect.TypeFor[SourceStanding](),
 	} {
 		if diff := cmp.Diff(mirror(typ), defs.Defs[valueName(typ)]); diff != "" {
 			t.Errorf("%s: Go (-) and schema (+) differ:\n%s", typ.Name(), diff)

@@ -115,22 +115,23 @@ func checkText(s string) error {
 // Hash is a SHA-256 in lower-case hex.
 type Hash string
 
-var hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 func (h Hash) check() error {
-	if !hashPattern.MatchString(string(h)) {
+	if !isHex(string(h), 64) {
 		return fmt.Errorf("%.80q is no SHA-256 in lower-case hex", string(h))
 	}
 	return nil
 }
 
+// isHex tells whether s is n digits of lower-case hex.
+func isHex(s string, n int) bool {
+	return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""
+}
+
 // Epoch is one run of one agent process: 128 random bits in hex.
 type Epoch string
 
-var epochPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
 func (e Epoch) check() error {
-	if !epochPattern.MatchString(string(e)) {
+	if !isHex(string(e), 32) {
 		return fmt.Errorf("%.80q is no epoch: want 32 hex digits", string(e))
 	}
 	return nil

@@ -30,6 +30,9 @@ const (
 	DiskSlow   Code = "E-3103"
 	Unhealthy  Code = "E-3201"
 
+	DatabaseDown  Code = "E-3301"
+	DatabaseUnfit Code = "E-3302"
+
 	SourceRefused  Code = "E-4001"
 	SourceTakeover Code = "E-4002"
 	SourceBlocked  Code = "E-4003"
@@ -130,6 +133,9 @@ var catalogue = map[Code]Page{
 	DiskWrite:  {"the disk refuses writes", "the program stops, since it cannot say what is stored; its supervisor starts it again and every file is checked", "check the volume (read-only mount, hardware errors in the system log)"},
 	DiskSlow:   {"the disk takes long to make a write durable", "each source waits for it with every batch", "put data on a faster disk, or read less"},
 	Unhealthy:  {"the doctor found something that fails", "what it names does not work as it is, or loses data", "do what stands there as fix, then run doctor again"},
+
+	DatabaseDown:  {"the database cannot be reached", "nothing is accepted or changed; Kafka keeps what the plants send, and holds are kept there", "check address, user, password and certificate of the database; the supervisor starts the program again"},
+	DatabaseUnfit: {"the database would not keep what it confirms, or not every text", "nothing was started or changed", "put the setting named right at the server, or make another database"},
 
 	BrokerLoses:    {"the broker acknowledges messages that it then drops", "while the agent is away, what a machine sent is lost, and the machine does not know it", "set the broker up as the finding says; its shipped example configuration does"},
 	BrokerSlow:     {"the broker sends few messages without an acknowledgement", "each batch is small, so that fast sources wait at the broker", "raise the broker's in-flight limit, in Mosquitto max_inflight_messages 200"},

@@ -11,6 +11,8 @@ import (
 // changelog and our list of its traps again, to run crash, e2e and bench, and to put changed figures into the commit.
 func pins() map[string]string {
 	return map[string]string{
+		"github.com/chromedp/cdproto":              "v0.159.0",
+		"github.com/chromedp/chromedp":             "v0.23.0", // another API before v0.20: steps are run by Do, values by Run
 		"github.com/danielgtaylor/huma/v2":         "v2.37.2",
 		"github.com/eclipse/paho.mqtt.golang":      "v1.5.1", // a 5-byte header allocates 256 MiB
 		"github.com/expr-lang/expr":                "v1.17.8",
@@ -18,6 +20,7 @@ func pins() map[string]string {
 		"github.com/google/go-cmp":                 "v0.7.0",
 		"github.com/gopcua/opcua":                  "v0.9.1", // @latest gives v0.8.0; 4 bytes in an answer end its process
 		"github.com/hashicorp/go-retryablehttp":    "v0.7.8", // retries POST unless told not to
+		"github.com/jackc/pgx/v5":                  "v5.12.0",
 		"github.com/nats-io/nats-server/v2":        "v2.15.2",
 		"github.com/pressly/goose/v3":              "v3.24.1",
 		"github.com/prometheus/client_golang":      "v1.25.0",

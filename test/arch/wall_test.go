@@ -50,8 +50,8 @@ func wall() []row {
 		{pkg: "cloud", ours: []string{"cloud/...", "pkg/..."}, why: "wires the cloud together"},
 		{pkg: "cloud/cmd/holdfast-cloud", ours: []string{"cloud", "cloud/...", "pkg/..."}, third: []string{"github.com/spf13/cobra"}, why: "flags and exit codes only"},
 		{pkg: "cloud/quality", ours: []string{"pkg/event"}, pure: true, why: "a decision is repeatable, with time as a parameter"},
-		{pkg: "cloud/store", ours: []string{"cloud/quality", "pkg/event"}, third: []string{"modernc.org/sqlite", "github.com/pressly/goose/v3"}, why: "only importer of database drivers"},
-		{pkg: "cloud/store/storetest", ours: []string{"cloud/store"}, why: "gives tests a database, made the way the product makes it"},
+		{pkg: "cloud/store", ours: []string{"cloud/quality", "pkg/event"}, third: []string{"modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/stdlib", "github.com/pressly/goose/v3"}, why: "only importer of database drivers"},
+		{pkg: "cloud/store/storetest", ours: []string{"cloud/store", "test/peers/postgres"}, why: "gives tests a database of either kind, made the way the product makes it"},
 		{pkg: "cloud/workflow", ours: []string{"cloud/store", "cloud/quality", "pkg/event"}, why: "the only way that state changes"},
 		{pkg: "cloud/connector", ours: []string{"cloud/quality", "pkg/event"}, third: []string{"github.com/sony/gobreaker/v2"}, why: "the contract that every system's connector fulfils, with its guard"},
 		{pkg: "cloud/connector/httpcall", ours: []string{"cloud/connector", "cloud/quality", "pkg/event"}, third: []string{"github.com/hashicorp/go-retryablehttp"}, why: "one rule for what an HTTP call may repeat, for all connectors that speak HTTP"},
@@ -67,6 +67,8 @@ func wall() []row {
 		{pkg: "cloud/console", ours: []string{"cloud/api", "cloud/workflow", "cloud/store", "cloud/ledger", "cloud/quality", "pkg/event", "schemas"}, why: "pages are clients of the API; nothing third, so that nothing of a page comes from elsewhere"},
 
 		{pkg: "test/sim/...", ours: []string{"pkg/...", "schemas", "test/sim/..."}, third: []string{"..."}, why: "a fake imports nothing of the side that it judges"},
+		{pkg: "test/peers/...", ours: []string{"..."}, third: []string{"..."}, why: "judges what we have against servers of others"},
+		{pkg: "test/bench", ours: []string{"..."}, third: []string{"..."}, why: "measures what we have beside the libraries themselves"},
 		{pkg: "test/mutant", why: "patches and builds, and knows nothing of what it patches"},
 		{pkg: "test/holdfast-demo", ours: []string{"..."}, third: []string{"..."}, why: "shows all that there is"},
 	}

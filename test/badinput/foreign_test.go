@@ -290,7 +290,7 @@ func (r *rig) topic(t *testing.T, topic string) (all []event.Message) {
 	t.Helper()
 	left := map[int32]int64{}
 	start := map[int32]kgo.Offset{}
-	for _, p := range r.Kafka.Cluster().PartitionInfos(topic) {
+	for _, p := range r.cluster().PartitionInfos(topic) {
 		if p.HighWatermark > p.LogStartOffset {
 			left[p.Partition], start[p.Partition] = p.HighWatermark, kgo.NewOffset().At(p.LogStartOffset)
 		}

@@ -32,7 +32,7 @@ func broken(t *testing.T) *rig {
 // refuse makes the broker answer the plant's producers with an error until the test ends or Remove is called.
 func (r *rig) refuse(t *testing.T, topic string, err *kerr.Error) *kfake.FaultHandle {
 	t.Helper()
-	f := r.Kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: err, Count: -1})
+	f := r.cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: err, Count: -1})
 	t.Cleanup(f.Remove)
 	return f
 }
@@ -88,7 +88,7 @@ func TestB060_BrokerRefusesForATime(t *testing.T) {
 // TestB061_TopicMissing deletes the topic of one lane. It waits, and the other lane goes on.
 func TestB061_TopicMissing(t *testing.T) {
 	r := broken(t)
-	if err := r.Kafka.Cluster().DeleteTopic(topicTelemetry); err != nil {
+	if err := r.cluster().DeleteTopic(topicTelemetry); err != nil {
 		t.Fatal(err)
 	}
 	const n = 2500 // more than is sent before the first answer
@@ -107,7 +107,7 @@ func TestB061_TopicMissing(t *testing.T) {
 		return strings.Contains(u.LastError, topicTelemetry) && strings.Contains(u.LastError, string(problem.KafkaTopic))
 	})
 	r.flows(t)
-	if err := r.Kafka.Cluster().CreateTopic(topicTelemetry, 6, nil); err != nil {
+	if err := r.cluster().CreateTopic(topicTelemetry, 6, nil); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the signals are sent once the topic is there", func() bool { return laneOf(r.status(t), event.LaneTelemetry).Depth == 0 })
@@ -123,7 +123,7 @@ func TestB061_TopicMissing(t *testing.T) {
 // TestB061_OtherPartitionCount starts a cloud on a topic whose keys would land elsewhere than its specification says.
 func TestB061_OtherPartitionCount(t *testing.T) {
 	r := broken(t)
-	if err := r.Kafka.Cluster().CreateTopic("other.p1.quality.v1", 5, nil); err != nil {
+	if err := r.cluster().CreateTopic("other.p1.quality.v1", 5, nil); err != nil {
 		t.Fatal(err)
 	}
 	cfg := r.changed(t, "cloud.yaml", "kafka: {", "kafka: { prefix: other,", "cloud-data/", "cloud-other/", "ledger.key", "other.key", "anchors.jsonl", "other.jsonl")
@@ -251,7 +251,7 @@ func TestB067_OffsetOutOfRange(t *testing.T) {
 	f.send(t, lost)
 	f.send(t, kept)
 	partition, end := int32(-1), int64(0)
-	for _, p := range r.Kafka.Cluster().PartitionInfos(topicQuality) {
+	for _, p := range r.cluster().PartitionInfos(topicQuality) {
 		var next int64
 		err := r.db.QueryRowContext(t.Context(), `SELECT next FROM kafka_offset WHERE topic = ? AND part = ?`, topicQuality, p.Partition).Scan(&next)
 		if err == nil && p.HighWatermark >= next+2 {
@@ -261,11 +261,11 @@ func TestB067_OffsetOutOfRange(t *testing.T) {
 	if partition < 0 {
 		t.Fatal("no partition has records behind the stored offset")
 	}
-	if err := r.Kafka.Cluster().DeleteRecords(topicQuality, partition, end-1); err != nil {
+	if err := r.cluster().DeleteRecords(topicQuality, partition, end-1); err != nil {
 		t.Fatal(err)
 	}
 	const early = "holdfast.p7.quality.v1"
-	if err := r.Kafka.Cluster().CreateTopic(early, 6, nil); err != nil {
+	if err := r.cluster().CreateTopic(early, 6, nil); err != nil {
 		t.Fatal(err)
 	}
 	m := f.measured(t, r.result(), func(e *event.Event) { e.Plant = "p2" })

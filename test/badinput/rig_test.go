@@ -22,11 +22,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/agent/source"
 	_ "github.com/holdfast-mesh/holdfast/cloud/store" // the driver called sqlite
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
+	"github.com/holdfast-mesh/holdfast/test/sim/broker"
 	"github.com/holdfast-mesh/holdfast/test/sim/plant"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
@@ -92,6 +95,9 @@ type rig struct {
 	wires map[string]*wire
 	count int
 }
+
+// cluster is the embedded Kafka, which faults are put into.
+func (r *rig) cluster() *kfake.Cluster { return r.Kafka.(*broker.Kafka).Cluster() }
 
 // newRig starts a plant. Prepare may change its configuration before the programs start.
 func newRig(name string, cfg stack.Config, prepare func(*rig) error) (r *rig, err error) {

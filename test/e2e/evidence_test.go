@@ -75,18 +75,9 @@ func coverage(t *testing.T, s *stack.Stack, lot string) (c api.Coverage) {
 // TestB088_SecondSignatureOfOnePerson: the gateway of a plant is dead, so that a lot cannot be released. Two persons sign
 // for its answer; one person with two accounts cannot, nor can one alone, nor an administrator.
 func TestB088_SecondSignatureOfOnePerson(t *testing.T) {
-	cfg := stack.Config{Bin: bin, Dir: t.TempDir()}
+	cfg := stack.Config{}
 	cfg.SAP.AutoCreate = true
-	s, err := stack.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() && s.Cloud != nil {
-			t.Logf("log of the cloud:\n%s", s.Cloud.Tail())
-		}
-		s.Close()
-	})
+	s := build(t, cfg)
 	withAdmin(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

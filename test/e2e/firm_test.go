@@ -84,18 +84,9 @@ type firm struct {
 func startFirm(t *testing.T, plants int, prepare func(*stack.Stack)) *firm {
 	t.Helper()
 	c := &firm{t: t, sites: dialect.Sites()[:plants]}
-	cfg := stack.Config{Bin: bin, Dir: t.TempDir(), Plants: c.sites}
+	cfg := stack.Config{Plants: c.sites}
 	cfg.SAP.QM = []string{material}
-	var err error
-	if c.Stack, err = stack.New(cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() && c.Cloud != nil {
-			t.Logf("log of the cloud:\n%s", c.Cloud.Tail())
-		}
-		c.Close()
-	})
+	c.Stack = build(t, cfg)
 	c.configure()
 	if prepare != nil {
 		prepare(c.Stack)
@@ -113,6 +104,7 @@ func startFirm(t *testing.T, plants int, prepare func(*stack.Stack)) *firm {
 		t.Cleanup(p.Close)
 		c.mes = append(c.mes, p)
 	}
+	var err error
 	if c.db, err = sql.Open("sqlite", "file:"+c.Path("cloud-data/holdfast.db")+"?mode=ro&_pragma=busy_timeout(5000)"); err != nil {
 		t.Fatal(err)
 	}

@@ -25,22 +25,8 @@ func TestMain(m *testing.M) {
 // start runs a whole stack for a test.
 func start(t *testing.T, cfg stack.Config) *stack.Stack {
 	t.Helper()
-	cfg.Bin, cfg.Dir = bin, t.TempDir()
 	cfg.SAP.AutoCreate = true
-	s, err := stack.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, p := range []*stack.Process{s.Agent, s.Cloud} {
-				if p != nil {
-					t.Logf("log of %s:\n%s", p.Name, p.Tail())
-				}
-			}
-		}
-		s.Close()
-	})
+	s := build(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := s.StartCloud(ctx); err != nil {

@@ -20,18 +20,9 @@ import (
 // is spoken about after two seconds.
 func startManned(t *testing.T) *stack.Stack {
 	t.Helper()
-	cfg := stack.Config{Bin: bin, Dir: t.TempDir()}
+	cfg := stack.Config{}
 	cfg.SAP.AutoCreate = true
-	s, err := stack.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() && s.Cloud != nil {
-			t.Logf("log of the cloud:\n%s", s.Cloud.Tail())
-		}
-		s.Close()
-	})
+	s := build(t, cfg)
 	withAdmin(t, s)
 	text, err := os.ReadFile(s.Path("cloud.yaml"))
 	if err != nil {

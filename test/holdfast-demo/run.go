@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -51,7 +50,7 @@ func run(ctx context.Context, hurry <-chan struct{}, o options, began time.Time)
 		return err
 	}
 	fmt.Printf("starting five plants, the cloud and the business systems; logs and data in %s\n", w.dir)
-	d := &demo{world: w, began: began, out: os.Stdout}
+	d := &demo{world: w, began: began, out: os.Stdout, until: map[broken]time.Time{}, calls: make(chan func())}
 	if err = w.start(ctx); err == nil {
 		err = d.show(ctx)
 	} else if ctx.Err() != nil {
@@ -100,6 +99,8 @@ type demo struct {
 	began time.Time
 	out   *os.File
 	view  view
+	until map[broken]time.Time // when what was broken for a time is mended
+	calls chan func()          // of the control page, which are made between two steps of the show
 }
 
 // show runs until ctx ends or q is pressed. It waits for what it starts, but for the reader of keys, which nothing can
@@ -111,7 +112,7 @@ func (d *demo) show(ctx context.Context) error {
 	screen, keys := openScreen(d.out)
 	defer func() { screen.close(&d.view) }()
 
-	watcher, news := newWatcher(d.world), make(chan facts)
+	watcher, news, serving := newWatcher(d.world), make(chan facts), make(chan error, 1)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
@@ -129,10 +130,15 @@ func (d *demo) show(ctx context.Context) error {
 			}
 		}
 	})
+	watching.Go(func() { serving <- d.control.run(ctx, d) })
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-serving:
+			return err
+		case call := <-d.calls:
+			call()
 		case f := <-news:
 			if err := d.take(f); err != nil {
 				return err
@@ -178,6 +184,10 @@ func (d *demo) take(f facts) error {
 		default:
 		}
 	}
+	v.Console = d.control.says()
+	if err := d.mendDue(time.Now()); err != nil {
+		return err
+	}
 	if p := d.ended(); p != nil {
 		return ended(p)
 	}
@@ -196,63 +206,16 @@ func ended(p *stack.Process) error {
 // press does what a key stands for.
 func (d *demo) press(key byte) error {
 	v, now := &d.view, time.Now()
-	var err error
-	switch {
-	case key >= '1' && int(key-'1') < len(d.plants):
+	if key >= '1' && int(key-'1') < len(d.plants) {
 		v.Chosen = int(key - '1')
 		v.Said = fmt.Sprintf("f, w, k and z are for plant %s now", d.plants[v.Chosen].Plant)
 		return nil
-	case strings.IndexByte("fwkz", key) >= 0:
-		v.Said, err = d.act(key, now)
-	case key == 'e':
-		v.Said = toggled(&v.ERPStopped, now, "the ERPs are stopped: what they should know waits in the cloud", "the ERPs run again")
-		err = order{Do: doERP}.write(d.office)
-	case key == 'm':
-		v.Said = toggled(&v.QMSStopped, now, "the QMS is stopped: what is decided there waits", "the QMS runs again")
-		err = order{Do: doQMS}.write(d.office)
-	default:
+	}
+	b, ok := d.ofKey(key)
+	if !ok {
 		return nil
 	}
-	v.Said = now.Local().Format("15:04:05") + " " + v.Said
+	said, err := d.turn(b, now)
+	v.Said = now.Local().Format("15:04:05") + " " + said
 	return err
-}
-
-// act does what a key stands for to the chosen plant, and says what that was.
-func (d *demo) act(key byte, now time.Time) (said string, err error) {
-	p, v := d.plants[d.view.Chosen], &d.view.Plants[d.view.Chosen]
-	switch key {
-	case 'f':
-		said, err = "a part of a lot of its own fails at press 4", order{Do: doFail}.write(p.orders)
-	case 'w':
-		said = toggled(&v.WANCut, now, "the WAN is cut: the agent keeps what happens on its disk", "the WAN is whole again")
-		if v.WANCut.IsZero() {
-			p.wan.Heal()
-		} else {
-			p.wan.Cut()
-		}
-	case 'k':
-		said = toggled(&v.Killed, now, "the agent is killed: the broker keeps what it had not acknowledged", "the agent is started again: it goes on where its disk says")
-		if v.Killed.IsZero() {
-			err = d.startAgent(p)
-		} else {
-			p.killAgent()
-		}
-	case 'z':
-		if len(p.Lines) == 0 {
-			return "plant " + p.Plant + " has no press line that speaks OPC UA", nil
-		}
-		said = toggled(&v.Frozen, now, "its press line is frozen: what is not seen becomes a gap, and its lots wait", "its press line goes on")
-		err = order{Do: doFreeze}.write(p.orders)
-	}
-	return "plant " + p.Plant + ": " + said, err
-}
-
-// toggled notes since when something is off, or that it is on again, and returns the text for that.
-func toggled(since *time.Time, now time.Time, off, on string) string {
-	if since.IsZero() {
-		*since = now
-		return off
-	}
-	*since = time.Time{}
-	return on
 }

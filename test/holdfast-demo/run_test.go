@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -228,5 +232,54 @@ func TestDemo_ErrDirectoryInUse(t *testing.T) {
 	}
 	if err := r.Run(); err == nil || r.ProcessState.ExitCode() != 2 || !strings.Contains(r.text(), "is not empty") {
 		t.Errorf("%v\n%s", err, r.text())
+	}
+}
+
+// TestDemo_Enter visits as a person does: the printed link logs in once, the console's foot leads to the control page, and
+// what is broken there shows in the console.
+func TestDemo_Enter(t *testing.T) {
+	r := prepare(t)
+	in, err := r.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`console (http://\S+/enter\?link=\S+) `)
+	eventually(t, 60*time.Second, "the link is printed", func() bool { return link.MatchString(r.text()) })
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	visitor := &http.Client{Jar: jar, Timeout: 30 * time.Second}
+	page := func(res *http.Response, err error) (text, at string) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d, %v\n%s", res.Request.URL, res.StatusCode, err, body)
+		}
+		return string(body), res.Request.URL.String()
+	}
+	text, at := page(visitor.Get(link.FindStringSubmatch(r.text())[1]))
+	if !strings.HasSuffix(at, "/lots") || !strings.Contains(text, users()[0].Printed) {
+		t.Fatalf("the link leads to %s:\n%s", at, text)
+	}
+	foot := regexp.MustCompile(`href="([^"]+)" rel="noreferrer">Break something`).FindStringSubmatch(text)
+	if foot == nil {
+		t.Fatalf("no link to the control page:\n%s", text)
+	}
+	if text, _ := page(visitor.PostForm(foot[1], url.Values{"key": {"w"}, "plant": {"1"}, "seconds": {"300"}})); !strings.Contains(text, "plant p2: the WAN is cut") {
+		t.Errorf("the control page says\n%s", text)
+	}
+	if _, err := in.Write([]byte("q\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -25,6 +25,7 @@ type view struct {
 	ERPStopped time.Time     // zero = running
 	QMSStopped time.Time     // zero = running
 	Said       string        // what the last key did
+	Console    string        // where a browser finds the console
 	API        string
 	Metrics    string // of the cloud
 	Dir        string
@@ -50,6 +51,7 @@ func (v *view) table(columns, rows int) []line {
 	sections := [][]line{
 		{v.title(columns)}, v.plantLines(columns), {v.cloudLine(), v.releaseLine(), v.latencyLine()}, v.systemLines(), nil,
 		{
+			line{}.add(label, dim, "console").add(0, normal, "%s", v.Console),
 			line{}.add(label, dim, "API").add(0, normal, "%s   (token: alice.token)", v.API),
 			line{}.add(label, dim, "metrics").add(0, normal, "%s", v.metrics()),
 			line{}.add(label, dim, "logs, data").add(0, normal, "%s", v.Dir),

@@ -32,7 +32,8 @@ func full() *view {
 			Blocked: blocking{"L-12345678901234567890", at.Add(-time.Minute), at},
 		},
 		Seed: 18446744073709551615, Running: 100 * time.Hour, FirstEvent: time.Second, ERPStopped: at, Chosen: 1,
-		API: "http://127.0.0.1:54321/api/v1", Metrics: "127.0.0.1:54321/metrics (cloud)",
+		Console: "http://127.0.0.1:54323/" + strings.Repeat("x", 26) + "/enter?link=" + strings.Repeat("y", 26),
+		API:     "http://127.0.0.1:54321/api/v1", Metrics: "127.0.0.1:54321/metrics (cloud)",
 		Dir: "/tmp/" + strings.Repeat("deep/", 30), Said: strings.Repeat("said ", 40),
 	}
 	for _, site := range dialect.Sites() {

@@ -16,6 +16,7 @@ type screen struct {
 	restore func() // nil: lines
 	colour  bool
 	first   bool      // the first event was told
+	console string    // what was told of the console
 	next    time.Time // when the next status line is due
 	err     error     // of the first text that could not be written: nobody is there any more to see it
 }
@@ -66,6 +67,10 @@ func (s *screen) draw(v *view) {
 	}
 	if s.next.IsZero() {
 		s.write(fmt.Sprintf("API %s (token: alice.token), metrics %s\n", v.API, v.Metrics))
+	}
+	if v.Console != s.console {
+		s.console = v.Console
+		s.write("console " + v.Console + "\n")
 	}
 	if !s.first && v.FirstEvent > 0 {
 		s.first = true

@@ -41,6 +41,7 @@ type world struct {
 	kafka   *stack.Process
 	systems *stack.Process
 	cloud   *stack.Process
+	control *control
 	office  io.Writer // input of the systems
 	inputs  []io.Closer
 }
@@ -63,6 +64,10 @@ func (w *world) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if w.control, err = openControl(ctx); err != nil {
+		return err
+	}
+	settings.Links = []stack.Link{{Text: "Break something", URL: w.control.url("")}}
 	if w.token, err = settings.Write(w.dir); err != nil {
 		return fmt.Errorf("write configurations: %w", err)
 	}
@@ -279,6 +284,9 @@ func (w *world) stop(hurry <-chan struct{}) error {
 	watching.Wait()
 	for _, in := range w.inputs {
 		errs = append(errs, in.Close())
+	}
+	if w.control != nil {
+		errs = append(errs, w.control.close())
 	}
 	for _, p := range w.plants {
 		if p.wan != nil {

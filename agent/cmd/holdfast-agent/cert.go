@@ -140,7 +140,7 @@ func waits(n int) string {
 	if n == 1 {
 		return "1 certificate waits"
 	}
-	return number(n) + " certificates wait"
+	return localapi.Number(n) + " certificates wait"
 }
 
 func daysColour(days int) string {
@@ -188,13 +188,13 @@ func issuer(c *localapi.Certificate) string {
 func daysLeft(days int) string {
 	switch {
 	case days < -1:
-		return "ended " + count(-days-1, "day") + " ago"
+		return "ended " + localapi.Things(-days-1, "day") + " ago"
 	case days < 0:
 		return "has ended"
 	case days == 0:
 		return "ends today"
 	}
-	return count(days, "day") + " left"
+	return localapi.Things(days, "day") + " left"
 }
 
 func thumbprint(text string) (string, error) {

@@ -71,7 +71,7 @@ func (p *program) doctor(ctx context.Context, only []string) error {
 		err = p.write(d.summary())
 	}
 	if err == nil && d.Failed > 0 {
-		return problem.New(problem.Unhealthy, "%d of %s failed", d.Failed, count(len(d.Findings), "finding"))
+		return problem.New(problem.Unhealthy, "%d of %s failed", d.Failed, localapi.Things(len(d.Findings), "finding"))
 	}
 	return err
 }
@@ -91,7 +91,7 @@ func (d *findings) add(f agent.Finding) {
 }
 
 func (d *findings) summary() string {
-	words := []string{fmt.Sprintf("%d failed", d.Failed), count(d.Warned, "warning"), fmt.Sprintf("%d ok", d.OK)}
+	words := []string{fmt.Sprintf("%d failed", d.Failed), localapi.Things(d.Warned, "warning"), fmt.Sprintf("%d ok", d.OK)}
 	if d.Skipped > 0 {
 		words = append(words, fmt.Sprintf("%d not looked at", d.Skipped))
 	}

@@ -163,7 +163,7 @@ func heard(known bool, old int64) string {
 	if !known {
 		return "of unknown age"
 	}
-	return age(time.Duration(old)*time.Second) + " old"
+	return localapi.Age(time.Duration(old)*time.Second) + " old"
 }
 
 // expiry says how long an answer holds. One against moving does as long as what stands against it; one that only lacks
@@ -182,7 +182,7 @@ func expiry(l *localapi.Lot) string {
 
 func (p *program) lotsText(all *localapi.Lots) string {
 	w := new(strings.Builder)
-	fmt.Fprintf(w, "Plant %s   agent %s   %s   as of %s\n", all.Plant, all.Agent, count(len(all.Lots), "lot"), p.clock(all.AsOf))
+	fmt.Fprintf(w, "Plant %s   agent %s   %s   as of %s\n", all.Plant, all.Agent, localapi.Things(len(all.Lots), "lot"), p.clock(all.AsOf))
 	if len(all.Lots) == 0 {
 		return w.String()
 	}

@@ -71,12 +71,12 @@ func (p *program) lanesText(q *localapi.Queue, live bool) string {
 		}
 		oldest, in, out, shed := "-", "-", "-", "-"
 		if !l.Oldest.IsZero() {
-			oldest = age(q.AsOf.Sub(l.Oldest))
+			oldest = localapi.Age(q.AsOf.Sub(l.Oldest))
 		}
 		if live { // a stopped agent has no rates
-			in, out, shed = fmt.Sprintf("%.1f", l.Inflow), fmt.Sprintf("%.1f", l.Outflow), number(l.Shed)
+			in, out, shed = fmt.Sprintf("%.1f", l.Inflow), fmt.Sprintf("%.1f", l.Outflow), localapi.Number(l.Shed)
 		}
-		rows = append(rows, cells(l.Name, number(l.Depth), number(l.Urgent), oldest, size(l.Bytes), size(l.Quota), size(l.ReserveUsed),
+		rows = append(rows, cells(l.Name, localapi.Number(l.Depth), localapi.Number(l.Urgent), oldest, localapi.Size(l.Bytes), localapi.Size(l.Quota), localapi.Size(l.ReserveUsed),
 			in, out, seconds(l.FullIn), seconds(l.DrainIn), shed))
 	}
 	p.table(w, rows)

@@ -157,7 +157,7 @@ func (p *program) send(ctx context.Context, client *localapi.Client, order local
 func (p *program) writeEnd(done *localapi.Progress, last localapi.Progress) error {
 	switch {
 	case p.global.output == formatTable:
-		return p.write(fmt.Sprintf("sent %s of %s again\n", number(last.Sent), count(last.Total, "record")))
+		return p.write(fmt.Sprintf("sent %s of %s again\n", localapi.Number(last.Sent), localapi.Things(last.Total, "record")))
 	case done != nil:
 		return p.writeJSON(localapi.Update{Done: done})
 	}
@@ -171,11 +171,11 @@ func (p *program) planText(plan *localapi.Plan, order localapi.Replay) string {
 		fmt.Fprintln(w, "no record that was sent lies in this range")
 		return w.String()
 	}
-	fmt.Fprintf(w, "%s   %s   first %s   last %s   at %d/s about %s\n", count(plan.Records, "record"), size(plan.Bytes),
-		p.date(plan.First), p.date(plan.Last), order.Rate, age(time.Duration(plan.Records)*time.Second/time.Duration(order.Rate)))
+	fmt.Fprintf(w, "%s   %s   first %s   last %s   at %d/s about %s\n", localapi.Things(plan.Records, "record"), localapi.Size(plan.Bytes),
+		p.date(plan.First), p.date(plan.Last), order.Rate, localapi.Age(time.Duration(plan.Records)*time.Second/time.Duration(order.Rate)))
 	rows := [][]cell{cells("TYPE", "RECORDS")}
 	for _, t := range plan.Types {
-		rows = append(rows, cells(clean(t.Type), number(t.Records)))
+		rows = append(rows, cells(clean(t.Type), localapi.Number(t.Records)))
 	}
 	p.table(w, rows)
 	return w.String()
@@ -196,9 +196,9 @@ func (p *program) confirm(plan *localapi.Plan) error {
 	if p.global.yes {
 		return nil
 	}
-	want, question := "y", fmt.Sprintf("Send %s again? [y/N] ", count(plan.Records, "record"))
+	want, question := "y", fmt.Sprintf("Send %s again? [y/N] ", localapi.Things(plan.Records, "record"))
 	if plan.Records > confirmBeyond {
-		want, question = plan.Plant, fmt.Sprintf("To send %s again, type the plant's id (%s): ", count(plan.Records, "record"), plan.Plant)
+		want, question = plan.Plant, fmt.Sprintf("To send %s again, type the plant's id (%s): ", localapi.Things(plan.Records, "record"), plan.Plant)
 	}
 	_, _ = fmt.Fprint(p.err, question)
 	answer, err := bufio.NewReader(p.in).ReadString('\n')
@@ -226,7 +226,7 @@ func (l *progressLine) progress(p localapi.Progress) {
 		return
 	}
 	l.last = now
-	text := fmt.Sprintf("replaying  %s/%s  %d%%", number(p.Sent), number(p.Total), 100*p.Sent/max(p.Total, 1))
+	text := fmt.Sprintf("replaying  %s/%s  %d%%", localapi.Number(p.Sent), localapi.Number(p.Total), 100*p.Sent/max(p.Total, 1))
 	if l.terminal {
 		_, _ = fmt.Fprintf(l.w, "\r%s   (^C stops)", text)
 		return

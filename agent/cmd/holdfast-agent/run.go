@@ -30,7 +30,9 @@ func (p *program) runCommand() *cobra.Command {
 			// The OPC UA library writes to the standard logger. Its lines belong into the one log there is.
 			log.SetFlags(0)
 			log.SetOutput(logger)
-			return agent.New(cfg, mapper, logger).Run(c.Context())
+			a := agent.New(cfg, mapper, logger)
+			a.Notifier = telemetry.NewNotifier(p.lookupEnv)
+			return a.Run(c.Context())
 		},
 	}
 	c.Flags().StringVar(&format, "log-format", telemetry.FormatJSON, "json or console")

@@ -76,7 +76,7 @@ func (p *program) write(text string) error {
 func (p *program) statusText(s *localapi.Status) string {
 	w := new(strings.Builder)
 	fmt.Fprintf(w, "Plant %s   agent %s   %s   up %s   config %s   as of %s\n",
-		s.Plant, s.Agent, s.Build, age(s.AsOf.Sub(s.UpSince)), s.Config, p.clock(s.AsOf))
+		s.Plant, s.Agent, s.Build, localapi.Age(s.AsOf.Sub(s.UpSince)), s.Config, p.clock(s.AsOf))
 	p.showUplink(w, s)
 	p.showDownlink(w, s)
 	showQueue(w, s)
@@ -90,13 +90,13 @@ func (p *program) statusText(s *localapi.Status) string {
 func (p *program) showUplink(w *strings.Builder, s *localapi.Status) {
 	fmt.Fprintf(w, "UPLINK   kafka  %s", p.link(s.Uplink.Up, s.AsOf.Sub(s.Uplink.Since), s.Uplink.LastError))
 	if !s.Uplink.NextTry.IsZero() {
-		fmt.Fprintf(w, "   next try in %s", age(s.Uplink.NextTry.Sub(s.AsOf)))
+		fmt.Fprintf(w, "   next try in %s", localapi.Age(s.Uplink.NextTry.Sub(s.AsOf)))
 	}
 	if s.Uplink.Answered > 0 {
-		fmt.Fprintf(w, "   last barrier answered %s", number(s.Uplink.Answered))
+		fmt.Fprintf(w, "   last barrier answered %s", localapi.Number(s.Uplink.Answered))
 	}
 	if !s.Uplink.Head.IsZero() {
-		fmt.Fprintf(w, "   last head %s ago", age(s.AsOf.Sub(s.Uplink.Head)))
+		fmt.Fprintf(w, "   last head %s ago", localapi.Age(s.AsOf.Sub(s.Uplink.Head)))
 	}
 	fmt.Fprintln(w)
 	if s.Downlink.Superseded != "" {
@@ -108,9 +108,9 @@ func (p *program) showUplink(w *strings.Builder, s *localapi.Status) {
 // link says whether a link is up, for how long, and if not, why.
 func (p *program) link(up bool, since time.Duration, lastError string) string {
 	if up {
-		return p.paint(green, "up") + " " + age(since)
+		return p.paint(green, "up") + " " + localapi.Age(since)
 	}
-	text := p.paint(red, "DOWN") + " " + age(since)
+	text := p.paint(red, "DOWN") + " " + localapi.Age(since)
 	if lastError != "" {
 		text += "   last error: " + clean(lastError)
 	}
@@ -119,15 +119,15 @@ func (p *program) link(up bool, since time.Duration, lastError string) string {
 
 func (p *program) showDownlink(w *strings.Builder, s *localapi.Status) {
 	d := &s.Downlink
-	fmt.Fprintf(w, "DOWNLINK kafka  %s   %s   ", p.link(d.Up, s.AsOf.Sub(d.Since), d.LastError), count(d.Lots, "lot"))
+	fmt.Fprintf(w, "DOWNLINK kafka  %s   %s   ", p.link(d.Up, s.AsOf.Sub(d.Since), d.LastError), localapi.Things(d.Lots, "lot"))
 	left := d.MaxAge - d.Age
 	switch {
 	case !d.AgeKnown:
 		fmt.Fprintln(w, "age not known: no lot may move until the cloud is heard")
 	case left <= 0:
-		fmt.Fprintf(w, "%s old: no lot may move any more\n", age(time.Duration(d.Age)*time.Second))
+		fmt.Fprintf(w, "%s old: no lot may move any more\n", localapi.Age(time.Duration(d.Age)*time.Second))
 	default:
-		fmt.Fprintf(w, "%s old   free lots may move for another %s\n", age(time.Duration(d.Age)*time.Second), seconds(left))
+		fmt.Fprintf(w, "%s old   free lots may move for another %s\n", localapi.Age(time.Duration(d.Age)*time.Second), seconds(left))
 	}
 }
 
@@ -141,9 +141,9 @@ func showQueue(w *strings.Builder, s *localapi.Status) {
 			oldest = l.Oldest
 		}
 	}
-	fmt.Fprintf(w, "QUEUE    %s   %s of %s", count(depth, "event"), size(used), size(quota))
+	fmt.Fprintf(w, "QUEUE    %s   %s of %s", localapi.Things(depth, "event"), localapi.Size(used), localapi.Size(quota))
 	if !oldest.IsZero() {
-		fmt.Fprintf(w, "   oldest %s", age(s.AsOf.Sub(oldest)))
+		fmt.Fprintf(w, "   oldest %s", localapi.Age(s.AsOf.Sub(oldest)))
 	}
 	fmt.Fprintln(w)
 	for _, l := range s.Lanes {
@@ -153,13 +153,13 @@ func showQueue(w *strings.Builder, s *localapi.Status) {
 
 // laneWords says of a lane what applies to it.
 func laneWords(l *localapi.Lane, asOf time.Time) []string {
-	head := fmt.Sprintf("%s %s", l.Name, number(l.Depth))
+	head := fmt.Sprintf("%s %s", l.Name, localapi.Number(l.Depth))
 	if l.Depth > 0 && !l.Oldest.IsZero() {
-		head += fmt.Sprintf(" (%s urgent, oldest %s)", number(l.Urgent), age(asOf.Sub(l.Oldest)))
+		head += fmt.Sprintf(" (%s urgent, oldest %s)", localapi.Number(l.Urgent), localapi.Age(asOf.Sub(l.Oldest)))
 	}
-	words := []string{head, fmt.Sprintf("%s of %s", size(l.Bytes), size(l.Quota))}
+	words := []string{head, fmt.Sprintf("%s of %s", localapi.Size(l.Bytes), localapi.Size(l.Quota))}
 	if l.ReserveUsed > 0 {
-		words = append(words, fmt.Sprintf("reserve %s of %s", size(l.ReserveUsed), size(l.Reserve)))
+		words = append(words, fmt.Sprintf("reserve %s of %s", localapi.Size(l.ReserveUsed), localapi.Size(l.Reserve)))
 	}
 	if l.FullIn > 0 && l.Depth > 0 {
 		words = append(words, "full in "+seconds(l.FullIn))
@@ -167,7 +167,7 @@ func laneWords(l *localapi.Lane, asOf time.Time) []string {
 	if l.DrainIn > 0 {
 		words = append(words, fmt.Sprintf("drains in ~%s at %.0f/s", seconds(l.DrainIn), l.Outflow))
 	}
-	return append(words, "shed "+number(l.Shed))
+	return append(words, "shed "+localapi.Number(l.Shed))
 }
 
 func (p *program) showSources(w *strings.Builder, s *localapi.Status) {
@@ -175,10 +175,10 @@ func (p *program) showSources(w *strings.Builder, s *localapi.Status) {
 	for _, src := range s.Sources {
 		last := "never"
 		if !src.LastSignal.IsZero() {
-			last = age(s.AsOf.Sub(src.LastSignal)) + " ago"
+			last = localapi.Age(s.AsOf.Sub(src.LastSignal)) + " ago"
 		}
-		row := cells(src.Transport+" "+src.ID, string(src.State), age(s.AsOf.Sub(src.Since)), goodItems(&src), last, number(src.Received),
-			number(src.Discarded), number(src.Duplicates), number(src.OpenGaps))
+		row := cells(src.Transport+" "+src.ID, string(src.State), localapi.Age(s.AsOf.Sub(src.Since)), goodItems(&src), last, localapi.Number(src.Received),
+			localapi.Number(src.Discarded), localapi.Number(src.Duplicates), localapi.Number(src.OpenGaps))
 		row[1].colour = stateColour(src.State)
 		rows = append(rows, row)
 	}
@@ -206,7 +206,7 @@ func goodItems(src *localapi.Source) string {
 	if src.Signals != nil {
 		good = src.Signals[source.Good]
 	}
-	return fmt.Sprintf("%s/%s", number(max(good, 0)), number(src.Items))
+	return fmt.Sprintf("%s/%s", localapi.Number(max(good, 0)), localapi.Number(src.Items))
 }
 
 func stateColour(s source.State) string {
@@ -223,7 +223,7 @@ func (p *program) showQuarantine(w *strings.Builder, s *localapi.Status) {
 	if s.Quarantine.Count == 0 {
 		return
 	}
-	fmt.Fprintf(w, "QUARANTINE   %s since the start", count(s.Quarantine.Count, "record"))
+	fmt.Fprintf(w, "QUARANTINE   %s since the start", localapi.Things(s.Quarantine.Count, "record"))
 	if n := len(s.Quarantine.Newest); uint64(n) < s.Quarantine.Count {
 		fmt.Fprintf(w, ", the last %d:", n)
 	}
@@ -274,6 +274,6 @@ func showNotes(w *strings.Builder, s *localapi.Status) {
 	case urgent == 1:
 		fmt.Fprintln(w, "1 urgent event (hold, nonconformance or safety failure) is waiting for the link. It goes first when it is back.")
 	default:
-		fmt.Fprintf(w, "%s urgent events (holds, nonconformances, safety failures) are waiting for the link. They go first when it is back.\n", number(urgent))
+		fmt.Fprintf(w, "%s urgent events (holds, nonconformances, safety failures) are waiting for the link. They go first when it is back.\n", localapi.Number(urgent))
 	}
 }

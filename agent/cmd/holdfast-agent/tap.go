@@ -80,14 +80,14 @@ func (p *program) showTapped(e *localapi.Tapped) error {
 		return line.Encode(e)
 	}
 	if e.Skipped > 0 {
-		return p.write(fmt.Sprintf("... %s left out: more than can be shown\n", count(e.Skipped, "event")))
+		return p.write(fmt.Sprintf("... %s left out: more than can be shown\n", localapi.Things(e.Skipped, "event")))
 	}
 	return p.write(p.tappedText(e))
 }
 
 // tappedText is one line: arrival, place in the queue, what, of which lot, with its quality, and where it came from.
 func (p *program) tappedText(e *localapi.Tapped) string {
-	place := fmt.Sprintf("%s seq %s", e.Lane, number(e.Seq))
+	place := fmt.Sprintf("%s seq %s", e.Lane, localapi.Number(e.Seq))
 	if e.Urgent {
 		place += " " + p.paint(yellow, "urgent")
 	}

@@ -2,74 +2,21 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/holdfast-mesh/holdfast/agent/localapi"
 	"github.com/holdfast-mesh/holdfast/pkg/cli"
 )
-
-// number writes a count with a comma at the thousands.
-func number[N int | int64 | uint64](n N) string {
-	digits := strconv.FormatUint(uint64(n), 10) // no count is negative
-	var b strings.Builder
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(d)
-	}
-	return b.String()
-}
-
-// count writes a number of things.
-func count[N int | int64 | uint64](n N, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return number(n) + " " + thing + "s"
-}
-
-// size writes a size with two digits at least.
-func size(n int64) string {
-	const units = "KMGT"
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	amount, unit := float64(n)/1024, 0
-	for amount >= 1023.5 && unit < len(units)-1 {
-		amount, unit = amount/1024, unit+1
-	}
-	if amount < 9.95 {
-		return fmt.Sprintf("%.1f %ciB", amount, units[unit])
-	}
-	return fmt.Sprintf("%.0f %ciB", amount, units[unit])
-}
-
-// age writes a duration in the two units that matter.
-func age(d time.Duration) string {
-	d = max(d, 0)
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh %dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd %dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-}
 
 // seconds writes a time to come, "-" for none.
 func seconds(n int64) string {
 	if n <= 0 {
 		return "-"
 	}
-	return age(time.Duration(n) * time.Second)
+	return localapi.Age(time.Duration(n) * time.Second)
 }
 
 // clean replaces what a terminal would obey: topics and reasons hold what a plant sent.

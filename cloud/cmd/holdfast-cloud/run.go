@@ -24,7 +24,9 @@ func (p *program) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cloud.New(cfg, telemetry.NewLogger(p.err, format)).Run(c.Context())
+			running := cloud.New(cfg, telemetry.NewLogger(p.err, format))
+			running.Notifier = telemetry.NewNotifier(p.lookupEnv)
+			return running.Run(c.Context())
 		},
 	}
 	c.Flags().StringVar(&path, "config", defaultConfig, "configuration file")

@@ -1,5 +1,6 @@
 // Package storetest gives tests an empty database without the cost of its migrations, which is most of the time that a
-// short test takes.
+// short test takes. It is SQLite's, or PostgreSQL's where the environment says HOLDFAST_TEST_DATABASE=postgres and names
+// the folder of the server's programs in HOLDFAST_PEER_POSTGRES: the same tests judge the program on both.
 //
 // The migrations run once in a test process, by [store.Open]. Every database is a copy of what they made, with an id of its
 // own. A test of the migrations, or one that closes its database before it ends, calls store.Open itself.
@@ -50,13 +51,16 @@ func migrate(ctx context.Context, path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// Open opens an empty database in a folder of its own. It is closed when the test ends.
+// Open opens an empty database. It is closed when the test ends.
 func Open(t testing.TB) *store.Store {
 	t.Helper()
+	if os.Getenv("HOLDFAST_TEST_DATABASE") == "postgres" {
+		return open(t, Peer(t))
+	}
 	return OpenAt(t, filepath.Join(t.TempDir(), "holdfast.db"))
 }
 
-// OpenAt is like Open with the file at path, where nothing may stand.
+// OpenAt opens an empty SQLite database in the file at path, where nothing may stand. It is closed when the test ends.
 func OpenAt(t testing.TB, path string) *store.Store {
 	t.Helper()
 	content, err := migrated()
@@ -73,7 +77,12 @@ func OpenAt(t testing.TB, path string) *store.Store {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(t.Context(), "sqlite:"+path)
+	return open(t, "sqlite:"+path)
+}
+
+func open(t testing.TB, url string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mesh/holdfast/test/sim/broker"
 	"github.com/holdfast-mesh/holdfast/test/sim/opcua"
 	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
 	"github.com/holdfast-mesh/holdfast/test/sim/proxy"
@@ -17,7 +16,7 @@ import (
 // Plant is one plant of a stack: its broker, its press line, its gateway, and its link to Kafka.
 type Plant struct {
 	ID    string
-	MQTT  *broker.MQTT
+	MQTT  MQTT
 	Line  *opcua.Press // nil = it has none
 	WAN   *proxy.Proxy // between agent and Kafka
 	Agent *Process     // of the last start; nil before the first
@@ -27,9 +26,9 @@ type Plant struct {
 }
 
 // startPlant starts a plant's broker, its line and its link. On an error nothing runs.
-func startPlant(cfg *Config, site dialect.Site, dir string, kafka *broker.Kafka) (p *Plant, err error) {
+func startPlant(cfg *Config, site dialect.Site, dir string, kafka Kafka) (p *Plant, err error) {
 	p = &Plant{ID: site.Plant, dir: dir, cfg: cfg}
-	if p.MQTT, err = broker.StartMQTT(broker.MQTTConfig{Dir: filepath.Join(dir, "mqtt")}); err != nil {
+	if p.MQTT, err = cfg.startMQTT(filepath.Join(dir, "mqtt")); err != nil {
 		return nil, fmt.Errorf("start MQTT broker: %w", err)
 	}
 	if p.Line, err = StartLine(site); err != nil {

@@ -29,11 +29,16 @@ type Settings struct {
 	Gateways []Gateway
 	// Systems are the addresses of systems by their ids, as [Systems.At] gives them: those that are no field here.
 	Systems map[string]string
+	// Links stand at the foot of the console's pages.
+	Links []Link
 
 	MQTT string // URL of the plant's broker
 	WAN  string // where the agent reaches Kafka
 	Disk string // queue.disk of the agent; empty = 1GiB
 }
+
+// Link leads from the console to another page.
+type Link struct{ Text, URL string }
 
 // Write writes agent.yaml, cloud.yaml and what they name into dir, and returns the token of the API's caller alice, who
 // has the roles quality, operator and auditor. Each of several gateways has a folder of its own there, named by its plant.

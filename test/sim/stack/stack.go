@@ -16,7 +16,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/holdfast-mesh/holdfast/test/sim/broker"
 	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
 	"github.com/holdfast-mesh/holdfast/test/sim/qms"
 	"github.com/holdfast-mesh/holdfast/test/sim/sap"
@@ -41,8 +40,11 @@ type Config struct {
 	// Plants are those of the stack, each in a folder of its own. Empty: the one plant p1, in Dir itself.
 	Plants []dialect.Site
 
+	// Kafka and MQTT start other brokers than the embedded ones, MQTT one for each plant; nil = embedded.
+	Kafka func() (Kafka, error)
+	MQTT  func() (MQTT, error)
+
 	Disk     string // queue.disk of each agent; empty = 1GiB
-	KafkaDir string // empty = in memory
 	SAP      sap.Config
 	QMS      qms.Config
 	Rate     int // calls a second to each business system; 0 = 500
@@ -69,7 +71,7 @@ type Stack struct {
 	*Plant
 	*Systems
 	Plants []*Plant
-	Kafka  *broker.Kafka
+	Kafka  Kafka
 	Cloud  *Process
 	Token  string // of the API's caller alice, roles quality, operator and auditor
 
@@ -85,7 +87,7 @@ func New(cfg Config) (s *Stack, err error) {
 			s.Close()
 		}
 	}()
-	if s.Kafka, err = broker.StartKafka(broker.KafkaConfig{Dir: cfg.KafkaDir}); err != nil {
+	if s.Kafka, err = cfg.startKafka(); err != nil {
 		return nil, fmt.Errorf("start Kafka: %w", err)
 	}
 	if err = s.startPlants(); err != nil {
