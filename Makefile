@@ -35,8 +35,8 @@ e2e: ## the end-to-end tests alone
 peers: ## suites against real servers: node-opcua as the press (needs Node.js)
 	@scripts/peers.sh
 
-bench: ## benchmarks of the hot paths
-	@$(GO) test -run '^$$' -bench . -benchmem ./agent/queue ./agent/mapping ./pkg/event
+bench: ## the agent and the intake beside a bare pipeline of the same libraries; writes deploy/docs/performance.md
+	@scripts/bench.sh
 
 check: lint test ## what must pass before a change lands
 
