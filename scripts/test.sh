@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 watched=$(go list ./agent/... ./cloud/... ./pkg/... | grep -v '/pkg/event$')
 
 # What judges how long something takes runs alone, at the end, and outside the detector.
-timed='^(TestF17_HoldToERPBlockOnline|TestF05_UrgentFirstAfterAnOutage|TestF16_LotReleaseFivePlants|TestConsole_Scale)$'
+timed='^(TestF17_HoldToERPBlockOnline|TestF05_UrgentFirstAfterAnOutage|TestF16_LotReleaseFivePlants|TestConsole_Scale.*)$'
 
 if command -v "${CC:-cc}" >/dev/null 2>&1; then
   # SQLite is C that was translated to Go. It keeps what it has outside of Go's heap, where the detector looks at nothing,

@@ -17,8 +17,9 @@ import (
 	"github.com/holdfast-mesh/holdfast/pkg/kafka"
 )
 
-// TestCluster_BrokersKilled: three nodes, three copies of each topic, two of them in step. One node after the other is killed
-// while a plant sends, and comes back. Plant and cloud go on, nothing is lost, nothing takes effect twice.
+// TestCluster_BrokersKilled: three nodes, three copies of each topic, two of them in step. Two nodes are killed, one after the
+// other, while a plant sends, and come back. Plant and cloud go on, nothing is lost, nothing takes effect twice. The first node
+// stays: it alone is in the configurations of a stack.
 func TestCluster_BrokersKilled(t *testing.T) {
 	c := run(t, Config{Nodes: 3})
 	p := play(t, c)
@@ -26,7 +27,7 @@ func TestCluster_BrokersKilled(t *testing.T) {
 	p.copies(3)
 	p.send(100)
 	p.settle()
-	for i := range 3 {
+	for _, i := range []int{1, 2} {
 		leads := c.leads(t, i)
 		c.Kill(i)
 		began := time.Now()
