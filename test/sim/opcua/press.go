@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gopcua/opcua/id"
@@ -60,10 +62,19 @@ const (
 )
 
 // Start starts a line.
-func Start(cfg Config) (*Press, error) {
+func Start(cfg Config) (p *Press, err error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
+	for range 10 { // somebody else may take the free port before the server does
+		if p, err = start(cfg); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return p, err
+}
+
+func start(cfg Config) (*Press, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err

@@ -80,23 +80,26 @@ type Stack struct {
 
 // New starts brokers and business systems and writes the configurations; the programs are started by StartAgent and
 // StartCloud.
-func New(cfg Config) (s *Stack, err error) {
-	s = &Stack{cfg: cfg}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if s.Kafka, err = cfg.startKafka(); err != nil {
-		return nil, fmt.Errorf("start Kafka: %w", err)
+func New(cfg Config) (*Stack, error) {
+	s := &Stack{cfg: cfg}
+	if err := s.start(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Stack) start() (err error) {
+	if s.Kafka, err = s.cfg.startKafka(); err != nil {
+		return fmt.Errorf("start Kafka: %w", err)
 	}
 	if err = s.startPlants(); err != nil {
-		return nil, err
+		return err
 	}
-	if s.Systems, err = StartSystems(SystemsConfig{Plants: cfg.Plants, SAP: cfg.SAP, QMS: cfg.QMS}); err != nil {
-		return nil, err
+	if s.Systems, err = StartSystems(SystemsConfig{Plants: s.cfg.Plants, SAP: s.cfg.SAP, QMS: s.cfg.QMS}); err != nil {
+		return err
 	}
-	return s, s.configure()
+	return s.configure()
 }
 
 func (s *Stack) startPlants() error {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -81,5 +82,23 @@ func unsafePart(t *testing.T, p *Plant, site *dialect.Site, lot string) {
 		if err := out.SendRaw(m.Topic, m.Payload); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestNew_Fails looks at what a caller gets when something does not start: the reason, and nothing left running.
+func TestNew_Fails(t *testing.T) {
+	t.Parallel()
+	full := errors.New("no more ports")
+	for name, damage := range map[string]func(*Config){
+		"Kafka": func(c *Config) { c.Kafka = func() (Kafka, error) { return nil, full } },
+		"MQTT":  func(c *Config) { c.MQTT = func() (MQTT, error) { return nil, full } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Config{Dir: t.TempDir()}
+			damage(&cfg)
+			if s, err := New(cfg); s != nil || !errors.Is(err, full) {
+				t.Errorf("New = %v, %v, want nil, %v", s, err, full)
+			}
+		})
 	}
 }

@@ -75,40 +75,43 @@ type ScopedERP struct {
 func (e ScopedERP) ID() string { return ERP + "-" + e.Plant }
 
 // StartSystems starts all of them on free loopback ports.
-func StartSystems(cfg SystemsConfig) (s *Systems, err error) {
-	s = &Systems{Links: map[string]*proxy.Proxy{}}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
+func StartSystems(cfg SystemsConfig) (*Systems, error) {
+	s := &Systems{Links: map[string]*proxy.Proxy{}}
+	if err := s.start(cfg); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Systems) start(cfg SystemsConfig) (err error) {
 	cfg.SAP.User, cfg.SAP.Password = ERPUser, ERPPassword
 	cfg.QMS.Token, cfg.WMS.Token, cfg.Notice.Token, cfg.Order.Token = QMSToken, WMSToken, NoticeToken, OrderToken
 	if err := s.startERPs(cfg); err != nil {
-		return nil, err
+		return err
 	}
 	if s.QMS, err = qms.New(cfg.QMS); err == nil {
 		err = s.serve(QMS, s.QMS.Handler, s.QMS.Faults, s.QMS)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.WMS, err = wms.New(cfg.WMS); err == nil {
 		err = s.serve(WMS, s.WMS.Handler, s.WMS.Faults, s.WMS)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.Notices, err = notice.New(cfg.Notice); err == nil {
 		err = s.serve(Notice, s.Notices.Handler, s.Notices.Faults, s.Notices)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.Orders, err = order.New(cfg.Order); err == nil {
 		err = s.serve(Orders, s.Orders.Handler, s.Orders.Faults, s.Orders)
 	}
-	return s, err
+	return err
 }
 
 func (s *Systems) startERPs(cfg SystemsConfig) (err error) {
