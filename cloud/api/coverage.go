@@ -39,7 +39,7 @@ type Gap struct {
 // Answer is how far an agent has answered.
 type Answer struct {
 	Plant    event.PlantID `json:"plant"`
-	Agent    string        `json:"agent"`
+	Agent    string        `json:"agent" doc:"empty = no agent of the plant was ever heard of"`
 	Answered int64         `json:"answered" doc:"highest barrier that it has answered with all that it had on disk; 0 = none"`
 	HeadAt   time.Time     `json:"stated_at,omitzero" doc:"when it last stated how much it has on disk"`
 	Accepted bool          `json:"accepted,omitempty" doc:"persons have signed for its answer"`

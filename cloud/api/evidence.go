@@ -24,7 +24,7 @@ type Signer struct {
 type EvidenceRequest struct {
 	Gap     event.ObjectID `json:"gap,omitempty" doc:"id of a gap, instead of plant, agent and barrier"`
 	Plant   event.PlantID  `json:"plant,omitempty"`
-	Agent   string         `json:"agent,omitempty" doc:"the agent that did not answer"`
+	Agent   string         `json:"agent,omitempty" doc:"the agent that did not answer; absent = the plant has none that was ever heard of"`
 	Barrier int64          `json:"barrier,omitempty" minimum:"0" doc:"the number that it did not answer"`
 	Reason  string         `json:"reason" maxLength:"4000" doc:"why the lot may be used all the same"`
 	Signers []Signer       `json:"signers" minItems:"1" maxItems:"10"`
@@ -138,9 +138,9 @@ func (s *server) acceptEvidence(ctx context.Context, in *evidenceInput) (*eviden
 
 func checkEvidence(r *EvidenceRequest) error {
 	ofGap := r.Gap != "" && r.Plant == "" && r.Agent == "" && r.Barrier == 0
-	ofAnswer := r.Gap == "" && r.Plant != "" && r.Agent != "" && r.Barrier > 0
+	ofAnswer := r.Gap == "" && r.Plant != "" && r.Barrier > 0
 	if !ofGap && !ofAnswer {
-		return problem.New(problem.Usage, "the request names neither a gap alone nor plant, agent and barrier alone")
+		return problem.New(problem.Usage, "the request names neither a gap alone nor a plant with its agent and the barrier alone")
 	}
 	return needReason(r.Reason)
 }

@@ -79,6 +79,9 @@ func (v *visit) Why(l *api.LotLine) (string, error) {
 // heard last stands on the page of the lot.
 func (v *visit) WaitsFor(w quality.ReleaseWait) (string, error) {
 	if w.Kind == quality.WaitAnswer && w.Agent != "" {
+		if w.Agent == "" {
+			return v.T("coverage.unheard", string(w.Plant))
+		}
 		return v.T("coverage.silent", string(w.Plant)+"/"+w.Agent)
 	}
 	return w.Words, nil

@@ -37,7 +37,7 @@ type Ask struct {
 // Answer is how far an agent in question has answered.
 type Answer struct {
 	Plant    event.PlantID
-	Agent    string
+	Agent    string    // empty = none of the plant was ever heard of
 	Answered int64     // highest barrier that it has answered, with all that it had on disk then in the cloud
 	HeadAt   time.Time // when its newest head came; zero = never
 	Accepted bool      // persons have signed for its answer to the lot's barrier
@@ -198,6 +198,11 @@ func (f *Facts) answerWaits(add func(ReleaseWait)) {
 		words := fmt.Sprintf("agent %s/%s has not answered barrier %d", a.Plant, a.Agent, f.Ask.Barrier)
 		since := f.Ask.At
 		switch {
+		case a.Agent == "":
+			words = fmt.Sprintf("no agent of plant %s was ever heard of: whether the lot is held there is not known", a.Plant)
+			if !f.Asked() {
+				since = f.Lot.Release.Since
+			}
 		case !f.Asked():
 			words, since = fmt.Sprintf("agent %s/%s is about to be asked", a.Plant, a.Agent), f.Lot.Release.Since
 		case a.HeadAt.IsZero():

@@ -129,9 +129,19 @@ func newBench(t *testing.T) *bench {
 		Plants: map[event.PlantID]quality.Plant{"p1": {ID: "p1", ERP: "sys"}}, Materials: map[string]quality.Material{"M": {BaseUnit: "kg"}},
 	}, now, zerolog.Nop(), nil)
 	b.deps = Deps{Owner: "a", Store: s, Engine: engine, Now: now, Log: zerolog.Nop()}
+	retireAgent(t, s)
 	b.restart()
 	b.lotCreated(testLot)
 	return b
+}
+
+// retireAgent makes plant p1 one whose agent was retired: no release there has anybody to ask.
+func retireAgent(t *testing.T, s *store.Store) {
+	t.Helper()
+	gone := store.EpochRow{Plant: "p1", Agent: "gw1", Epoch: "0123456789abcdef0123456789abcdef", Prev: event.NoPrev, Closed: true}
+	if err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.PutEpoch(&gone) }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // restart makes a new follower, as a new process does.

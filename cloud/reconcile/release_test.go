@@ -73,6 +73,7 @@ func newCompany(t *testing.T) *company {
 	c.must(err)
 	c.connect()
 	c.store = storetest.Open(t)
+	retireAgent(t, c.store)
 	c.engine = workflow.New(c.store, workflow.Config{
 		Plants:    map[event.PlantID]quality.Plant{"p1": {ID: "p1", ERP: "s4", QMS: "qms", WMS: "wms", Notify: "notice"}},
 		Materials: map[string]quality.Material{"M": {BaseUnit: "KG", InspectionRequired: true}},

@@ -69,7 +69,7 @@ func TestFollower_Unread_KeepsTheRelease(t *testing.T) {
 			t.Fatalf("the lot is %s, want %s", got, want)
 		}
 	}
-	state(quality.Releasing) // the plant has no agent that could be asked
+	state(quality.Releasing) // the plant has no agent any more that could be asked
 	bad := decision("D1", 2, quality.Reject, "")
 	bad.Disposition.Reason = ""
 	b.source.put(bad)

@@ -196,6 +196,12 @@ func (t *Tx) agentsInQuestion(plant event.PlantID) ([]AgentRow, error) {
 	return all, err
 }
 
+// heard tells whether any agent of a plant was ever heard of, also one that is retired by now.
+func (t *Tx) heard(plant event.PlantID) (yes bool, err error) {
+	err = t.row(`SELECT EXISTS (SELECT 1 FROM epoch WHERE plant = ?)`, plant).Scan(&yes)
+	return yes, err
+}
+
 // Answers returns how far the agents of a plant in question have answered.
 func (t *Tx) Answers(plant event.PlantID) ([]quality.Answer, error) {
 	agents, err := t.agentsInQuestion(plant)

@@ -141,7 +141,8 @@ func (t *Tx) late(f *quality.Facts) (bool, error) {
 }
 
 // answersOf returns the agents in question of a lot, with how far they have answered and whether persons have signed for
-// the answer to what the lot asks, or asked for its release.
+// the answer to what the lot asks, or asked for its release. A plant in question of whose agents none was ever heard of is
+// no plant without holds: it is an agent without a name, which does not answer.
 func (t *Tx) answersOf(f *quality.Facts) (all []quality.Answer, err error) {
 	barrier := f.Ask.Barrier
 	if f.Lot.Release.Granted() {
@@ -151,6 +152,15 @@ func (t *Tx) answersOf(f *quality.Facts) (all []quality.Answer, err error) {
 		answers, err := t.Answers(plant)
 		if err != nil {
 			return nil, err
+		}
+		if len(answers) == 0 {
+			heard, err := t.heard(plant)
+			if err != nil {
+				return nil, err
+			}
+			if !heard {
+				answers = []quality.Answer{{Plant: plant}}
+			}
 		}
 		for _, a := range answers {
 			a.Accepted = slices.ContainsFunc(f.Acceptances, func(x quality.Acceptance) bool {

@@ -52,7 +52,7 @@ func TestOpen_FirstVersion(t *testing.T) {
 	if err := s.View(t.Context(), func(tx *Tx) (err error) { f, err = tx.Facts("lot::M:1"); return err }); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(f.Plants, []event.PlantID{"p1", "p2"}) || f.Version != 7 || len(f.Answers) != 1 || f.Answers[0].Agent != "gw1" {
+	if !slices.Equal(f.Plants, []event.PlantID{"p1", "p2"}) || f.Version != 7 || len(f.Answers) != 2 || f.Answers[0].Agent != "gw1" || f.Answers[1].Agent != "" {
 		t.Errorf("facts are %+v", f)
 	}
 	// What is free stays free; nothing that is restricted is freed without an answer.

@@ -131,7 +131,7 @@ func (t *turn) ask(f *quality.Facts) error {
 		return t.tell(quality.TimerAnswered, quality.ReleaseTimer{Lot: f.Lot.Key, Barrier: f.Ask.Barrier, Round: f.Ask.Round, Plants: others})
 	}
 	for _, a := range f.Answers {
-		if !a.Has(f.Ask.Barrier) {
+		if a.Agent != "" && !a.Has(f.Ask.Barrier) {
 			if err := t.question(a.Plant, a.Agent, f.Ask.Barrier); err != nil {
 				return err
 			}

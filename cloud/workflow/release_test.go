@@ -357,6 +357,67 @@ func TestRelease_StockAtAPlantThatWasNotAsked(t *testing.T) {
 	m.state(lotA, quality.Released)
 }
 
+// TestRelease_PlantNeverHeardOf: the ERP has stock at a plant none of whose agents ever spoke. Nobody is there to be asked,
+// which is no answer: the release waits for the first head of an agent there, or for signatures.
+func TestRelease_PlantNeverHeardOf(t *testing.T) {
+	t.Parallel()
+	begin := func(t *testing.T) *mesh {
+		m := newMesh(t)
+		m.inspectedLot()
+		m.want(m.say(decided(lotA, "1", quality.Release, "500")), Accepted)
+		m.answerAll()
+		m.state(lotA, quality.Releasing)
+		if err := m.AskAgain(t.Context(), lotA, []event.PlantID{"p1", "p2"}); err != nil {
+			t.Fatal(err)
+		}
+		m.fireNow()
+		m.agents["p1/gw1"].answer()
+		m.fireNow()
+		m.state(lotA, quality.Asking)
+		f := m.lot(lotA)
+		if all := f.Waits("s4"); len(all) != 1 || all[0].Plant != "p2" || all[0].Agent != "" || !strings.Contains(all[0].Words, "ever heard of") {
+			t.Fatalf("waits for %+v", all)
+		}
+		return m
+	}
+	t.Run("Head", func(t *testing.T) {
+		t.Parallel()
+		m := begin(t)
+		late := m.gateway("p2", "gw7")
+		m.fireNow()
+		m.state(lotA, quality.Asking)
+		late.answer()
+		m.fireNow()
+		m.work()
+		m.state(lotA, quality.Released)
+	})
+	t.Run("Signature", func(t *testing.T) {
+		t.Parallel()
+		m := begin(t)
+		f := m.lot(lotA)
+		m.want(m.say(accepted(lotA, event.EvidenceAccepted{Plant: "p2", Barrier: f.Ask.Barrier}, "eve", "bob")), Accepted)
+		m.fireNow()
+		m.work()
+		m.state(lotA, quality.Released)
+	})
+	t.Run("AgentAfterTheSignature", func(t *testing.T) { // who signed for nobody did not sign for it
+		t.Parallel()
+		m := begin(t)
+		f := m.lot(lotA)
+		m.want(m.say(accepted(lotA, event.EvidenceAccepted{Plant: "p2", Barrier: f.Ask.Barrier}, "eve", "bob")), Accepted)
+		late := m.gateway("p2", "gw7")
+		m.fireNow()
+		m.state(lotA, quality.Asking)
+		m.agents["p1/gw1"].answer() // it is a new question, to all
+		m.fireNow()
+		m.state(lotA, quality.Asking)
+		late.answer()
+		m.fireNow()
+		m.work()
+		m.state(lotA, quality.Released)
+	})
+}
+
 func TestRelease_ForeignRestriction(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)

@@ -68,7 +68,7 @@ type EvidenceAccepted struct {
 	OfLot
 	GapID      ObjectID    `json:"gap_id,omitempty"`  // instead of plant, agent and barrier
 	Plant      PlantID     `json:"plant,omitempty"`   // of the agent
-	Agent      AgentID     `json:"agent,omitempty"`   // the agent that did not answer
+	Agent      AgentID     `json:"agent,omitempty"`   // the agent that did not answer; empty = none of the plant was ever heard of
 	Barrier    int64       `json:"barrier,omitempty"` // the number that it did not answer, from 1
 	By         []Name      `json:"by"`                // at least one
 	Reason     string      `json:"reason"`
@@ -81,10 +81,10 @@ func (*EvidenceAccepted) Type() Type { return TypeEvidenceAccepted }
 
 func (d EvidenceAccepted) check() error {
 	ofGap := d.GapID != "" && d.Plant == "" && d.Agent == "" && d.Barrier == 0
-	ofAnswer := d.GapID == "" && d.Plant != "" && d.Agent != "" && d.Barrier > 0
+	ofAnswer := d.GapID == "" && d.Plant != "" && d.Barrier > 0
 	switch {
 	case !ofGap && !ofAnswer:
-		return errors.New("has not exactly one of gap_id and the three of plant, agent and barrier (from 1)")
+		return errors.New("has not exactly one of gap_id and the answer of plant, agent and barrier (from 1)")
 	case len(d.By) == 0 || len(d.Signatures) == 0:
 		return errors.New("is signed by nobody: by and signatures have at least one element")
 	}

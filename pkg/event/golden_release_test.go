@@ -82,6 +82,10 @@ func releases() []golden {
 			OfLot: ofLot, Plant: "p2", Agent: "gw1", Barrier: 418, By: []Name{goldenAuthority}, Reason: "plant p2 is closed this week",
 			Signatures: []Signature{signature(goldenAuthority, "Clara Voß", "9h31m0s")},
 		}),
+		fromCloud("plant_never_heard_of", "9h32m0s", []string{"evidence", "83"}, &EvidenceAccepted{
+			OfLot: ofLot, Plant: "p2", Barrier: 418, By: []Name{goldenAuthority}, Reason: "p2 has no gateway yet; its stock was counted by hand",
+			Signatures: []Signature{signature(goldenAuthority, "Clara Voß", "9h32m0s")},
+		}),
 		fromPlant("parts_blocked", 1057, "6h45m0s", mes("nc", "QE-00042"), &NonconformanceContained{step("anna.berg", "6h45m0s", "bin 12 is locked")}),
 		fromPlant("repaired", 1064, "9h20m0s", mes("nc", "QE-00042"), &NonconformanceClosed{step(goldenAuthority, "9h20m0s", "force sensor replaced")}),
 		fromPlant("wrong_lot", 1065, "9h21m0s", mes("nc", "QE-00043"), &NonconformanceVoided{step(goldenAuthority, "9h21m0s", "it was lot L-88214")}),

@@ -103,8 +103,7 @@ func TestB057_QuotaReached(t *testing.T) {
 	arrived := func() int {
 		return r.number(t, `SELECT COUNT(*) FROM inbox WHERE type = ?`, string(event.TypeCharacteristicRecorded))
 	}
-	for before := -1; arrived() < sent; { // as long as more comes
-		before = arrived()
+	for before := arrived(); before < sent; before = arrived() { // as long as more comes
 		eventually(t, fmt.Sprintf("another of %d events after %d", sent, before), func() bool { return arrived() > before })
 	}
 	if n := arrived(); n != sent {

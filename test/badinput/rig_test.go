@@ -100,45 +100,49 @@ type rig struct {
 func (r *rig) cluster() *kfake.Cluster { return r.Kafka.(*broker.Kafka).Cluster() }
 
 // newRig starts a plant. Prepare may change its configuration before the programs start.
-func newRig(name string, cfg stack.Config, prepare func(*rig) error) (r *rig, err error) {
+func newRig(name string, cfg stack.Config, prepare func(*rig) error) (*rig, error) {
 	cfg.Bin, cfg.Dir = world.bin, filepath.Join(world.dirs, name)
 	cfg.SAP.AutoCreate = true
 	if err := os.Mkdir(cfg.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	r = &rig{wires: map[string]*wire{}}
-	if r.Stack, err = stack.New(cfg); err != nil {
+	s, err := stack.New(cfg)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
+	r := &rig{Stack: s, wires: map[string]*wire{}}
+	if err := r.start(prepare); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *rig) start(prepare func(*rig) error) (err error) {
 	if prepare != nil {
 		if err := prepare(r); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	r.local = localapi.NewClient(r.Path("agent-data/agent.sock"))
 	if r.db, err = sql.Open("sqlite", "file:"+r.Path("cloud-data/holdfast.db")+"?mode=ro&_pragma=busy_timeout(5000)"); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*limit)
 	defer cancel()
 	if err := r.StartCloud(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.StartAgent(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if r.press, err = plant.Connect(r.MQTT.URL(), "press"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.live(ctx, "press4", "mes", "press4-signals"); err != nil {
-		return nil, err
+		return err
 	}
-	return r, r.make(ctx, "L-1", "kg")
+	return r.make(ctx, "L-1", "kg")
 }
 
 // make makes a lot and waits until the cloud knows it.

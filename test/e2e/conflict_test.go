@@ -195,10 +195,30 @@ func TestF16_DecisionTakesAnothersPlace(t *testing.T) {
 }
 
 // TestI05_StockElsewhere: the ERP has stock of a lot at a plant that never spoke of it and whose link is down. It may
-// have been held there, so that plant is asked, too, and the release waits for its answer.
+// have been held there, so that plant is asked, too, and the release waits for its answer, also where no agent of that
+// plant was ever heard of.
 func TestI05_StockElsewhere(t *testing.T) {
 	t.Parallel()
-	c := startFirm(t, 2, func(s *stack.Stack) { codes(t, s) })
+	t.Run("Known", func(t *testing.T) {
+		t.Parallel()
+		c := startFirm(t, 2, func(s *stack.Stack) { codes(t, s) })
+		eventually(t, 20*time.Second, "an agent of the other plant is known", func() bool { return c.heard(1) })
+		c.Plants[1].WAN.Cut()
+		c.stockElsewhere()
+	})
+	t.Run("NeverHeardOf", func(t *testing.T) {
+		t.Parallel()
+		c := startFirm(t, 2, func(s *stack.Stack) {
+			codes(t, s)
+			s.Plants[1].WAN.Cut()
+		})
+		c.stockElsewhere()
+	})
+}
+
+// stockElsewhere has lots at a plant whose link is cut, and mends it.
+func (c *firm) stockElsewhere() {
+	t := c.t
 	lots := c.lots(4, 0)
 	c.make(lots)
 	moved, stayed := lots[:2], lots[2:]
@@ -207,7 +227,6 @@ func TestI05_StockElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.Plants[1].WAN.Cut()
 	for _, b := range lots {
 		c.release(b)
 	}

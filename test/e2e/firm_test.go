@@ -394,3 +394,12 @@ func some(wrong []string) []string {
 	}
 	return wrong
 }
+
+// heard tells whether the cloud has heard of an agent of a plant.
+func (c *firm) heard(plant int) (yes bool) {
+	c.t.Helper()
+	if err := c.db.QueryRowContext(c.t.Context(), `SELECT EXISTS (SELECT 1 FROM epoch WHERE plant = ?)`, c.sites[plant].Plant).Scan(&yes); err != nil {
+		c.t.Fatal(err)
+	}
+	return yes
+}

@@ -75,14 +75,14 @@ func (p *program) printCoverage(c *api.Coverage) error {
 	answers := newTable("AGENT", "ANSWERED", "STATED", "STATE")
 	for i := range c.Answers {
 		a := &c.Answers[i]
-		answers.add(string(a.Plant)+"/"+a.Agent, strconv.FormatInt(a.Answered, 10), at(a.HeadAt), answerState(c, a))
+		answers.add(agentName(a.Plant, a.Agent), strconv.FormatInt(a.Answered, 10), at(a.HeadAt), answerState(c, a))
 	}
 	accepted := newTable("ACCEPTED", "BY", "WHEN", "REASON")
 	for i := range c.Accepted {
 		a := &c.Accepted[i]
 		what := string(a.Gap)
 		if a.Gap == "" {
-			what = fmt.Sprintf("barrier %d of %s/%s", a.Barrier, a.Plant, a.Agent)
+			what = fmt.Sprintf("barrier %d of %s", a.Barrier, agentName(a.Plant, a.Agent))
 		}
 		names := make([]string, len(a.Signatures))
 		for j, s := range a.Signatures {
@@ -120,6 +120,14 @@ func coverageTitle(c *api.Coverage) string {
 }
 
 // answerState says what a lot's release has of an agent. What was not asked for is not missing.
+// agentName names who did not answer.
+func agentName(plant event.PlantID, agent string) string {
+	if agent == "" {
+		return string(plant) + ", no agent heard of"
+	}
+	return string(plant) + "/" + agent
+}
+
 func answerState(c *api.Coverage, a *api.Answer) string {
 	switch {
 	case a.Accepted:
@@ -181,7 +189,7 @@ func (p *program) coverageAccept() *cobra.Command {
 	c.Flags().StringVar(&lot, "lot", "", "the lot, by its key or its number; required")
 	c.Flags().StringVar(&gap, "gap", "", "id of the gap")
 	c.Flags().StringVar(&plant, "plant", "", "plant of the agent that did not answer")
-	c.Flags().StringVar(&r.Agent, "agent", "", "the agent that did not answer")
+	c.Flags().StringVar(&r.Agent, "agent", "", "the agent that did not answer; none where no agent of the plant was ever heard of")
 	c.Flags().Int64Var(&r.Barrier, "barrier", 0, "the barrier that it did not answer")
 	c.Flags().StringVar(&r.Reason, "reason", "", "why the lot may be used all the same; required")
 	by.flags(c, "two, unless the plant's policy says one")
@@ -192,6 +200,9 @@ func (p *program) coverageAccept() *cobra.Command {
 func acceptance(r *api.EvidenceRequest) string {
 	if r.Gap != "" {
 		return "gap " + plain(string(r.Gap))
+	}
+	if r.Agent == "" {
+		return fmt.Sprintf("the missing answer of plant %s, of which no agent was ever heard of, to barrier %d", plain(string(r.Plant)), r.Barrier)
 	}
 	return fmt.Sprintf("the missing answer of agent %s/%s to barrier %d", plain(string(r.Plant)), plain(r.Agent), r.Barrier)
 }
