@@ -288,11 +288,9 @@ func (p *pipeline) add(out *batch, f *feed, e *event.Event) error {
 
 // record is the event as the queue keeps it: the wire's bytes without the origin.
 func record(e *event.Event, urgent bool) queue.Record {
-	m := e.Message()
-	r := queue.Record{Urgent: urgent, ID: string(e.ID), At: e.Recorded, Key: m.Key, Value: m.Value, Headers: make([]queue.Header, len(m.Headers))}
-	for i, h := range m.Headers {
-		r.Headers[i] = queue.Header(h)
-	}
+	const usual = 14 // headers
+	r := queue.Record{Urgent: urgent, ID: string(e.ID), At: e.Recorded, Key: []byte(e.Key), Value: e.Value, Headers: make([]queue.Header, 0, usual)}
+	e.EachHeader(func(h event.Header) { r.Headers = append(r.Headers, queue.Header(h)) })
 	return r
 }
 
@@ -465,7 +463,9 @@ func (p *pipeline) quarantined() []Quarantined {
 func newTrace() string {
 	var b [24]byte
 	_, _ = rand.Read(b[:])
-	return "00-" + hex.EncodeToString(b[:16]) + "-" + hex.EncodeToString(b[16:]) + "-01"
+	text := hex.AppendEncode(append(make([]byte, 0, 55), "00-"...), b[:16])
+	text = hex.AppendEncode(append(text, '-'), b[16:])
+	return string(append(text, "-01"...))
 }
 
 // newUUID returns a UUIDv7 (RFC 9562): time-ordered, for facts without a natural key.

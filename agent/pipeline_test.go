@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,11 +25,11 @@ const pipelineEpoch = "0123456789abcdef0123456789abcdef"
 // line is a pipeline over two lanes of its own, without an agent around it.
 type line struct {
 	*pipeline
-	t        *testing.T
+	t        testing.TB
 	registry *prometheus.Registry
 }
 
-func newLine(t *testing.T, quota int64) *line {
+func newLine(t testing.TB, quota int64) *line {
 	t.Helper()
 	cfg, mapper, err := Load("testdata/press.good.yaml", noEnv)
 	if err != nil {
@@ -39,7 +40,7 @@ func newLine(t *testing.T, quota int64) *line {
 	return &line{pipeline: newPipeline(a), t: t, registry: a.registry}
 }
 
-func pipelineLane(t *testing.T, dir string, name event.Lane, quota int64) *queue.Lane {
+func pipelineLane(t testing.TB, dir string, name event.Lane, quota int64) *queue.Lane {
 	t.Helper()
 	cfg := queue.Config{Dir: dir, Name: string(name), Quota: quota, AllowTmpfs: true}
 	if name == event.LaneQuality {
@@ -436,5 +437,27 @@ func TestPipeline_QuarantineSaysWhatCameBefore(t *testing.T) {
 	l.mustEmit(source.Batch{Signals: []source.Signal{garbled("{4")}})
 	if got, want := before(), []string{"", told, told, told}; !slices.Equal(got, want) {
 		t.Errorf("quarantined after %q, want %q", got, want)
+	}
+}
+
+// BenchmarkPipeline_Emit reports what a message of 400 bytes costs from the source to the disk, in batches as the MQTT source
+// gathers them.
+func BenchmarkPipeline_Emit(b *testing.B) {
+	const batch = 500
+	l := newLine(b, 1<<40)
+	signals := make([]source.Signal, batch)
+	record := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range signals {
+			record++
+			signals[i] = pressMessage(strconv.Itoa(record), "45.10")
+			signals[i].Raw = append(signals[i].Raw[:len(signals[i].Raw)-1], fmt.Sprintf(`,"tool":"TW-07","program":"PRG-021","cycle_ms":%d,"operator":%q}`, 900+i, strings.Repeat("o", 100))...)
+		}
+		l.mustEmit(source.Batch{Signals: signals})
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(record), "ns/event")
+	if n := l.counter("holdfast_agent_quarantined_events_total"); n > 0 {
+		b.Errorf("%v messages were quarantined", n)
 	}
 }

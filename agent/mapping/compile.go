@@ -15,7 +15,6 @@ import (
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/types"
-	"github.com/expr-lang/expr/vm"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
@@ -33,17 +32,17 @@ type mapping struct {
 	source   string
 	topic    topicPattern
 	decode   Decoding
-	rows     *vm.Program // nil: the payload is the one row
+	rows     *program // nil: the payload is the one row
 	remember []remember
-	when     *vm.Program // nil: true
+	when     *program // nil: true
 
 	typ     event.Type // "" = it only remembers
 	slots   []slot     // lot and data
-	time    *vm.Program
-	key     []*vm.Program
+	time    *program
+	key     []*program
 	keyless bool // the agent mints the id
 	strict  bool // its event may change a lot's release, and nothing in it looks at the quality of a value
-	raw     *vm.Program
+	raw     *program
 	cause   int // index of the mapping whose event causes ours; -1 = none
 }
 
@@ -52,12 +51,12 @@ type slot struct {
 	name  string
 	field string // for errors: lot, data.value
 	kind  memberKind
-	prog  *vm.Program
+	prog  *program
 	slots []slot // of an object
 }
 
 type remember struct {
-	tag, value, when, good, time *vm.Program // the last three may be nil
+	tag, value, when, good, time *program // the last three may be nil
 
 	quality bool // good looks at the quality of the value
 }
@@ -131,6 +130,7 @@ type compiler struct {
 	path    string // its YAML path
 	quality bool   // an expression since the mapping's first looks at the quality of a value
 	env     types.Map
+	names   []string // of the topic's captures, in order
 	errs    []*Error
 }
 
@@ -154,7 +154,7 @@ func (c *compiler) mapping(cfg *Config) mapping {
 	if m.decode == "" {
 		m.decode = DecodeJSON
 	}
-	c.env = environment(m.topic.names)
+	c.names, c.env = m.topic.names, environment(m.topic.names)
 	for i, r := range cfg.Remember {
 		m.remember = append(m.remember, c.remember(r, fmt.Sprintf("remember[%d]", i)))
 	}
@@ -349,7 +349,7 @@ func (c *compiler) keyPart(m *mapping, part any, path string) {
 
 func (c *compiler) usesState(text string) bool {
 	rw := &rewriter{tables: c.opts.Tables}
-	_, err := expr.Compile(text, append(c.options(), expr.Patch(rw))...)
+	_, err := c.program(text, rw)
 	return err == nil && rw.state
 }
 
@@ -377,7 +377,7 @@ func (c *compiler) remember(r Remember, path string) (out remember) {
 	for _, e := range []struct {
 		text     string
 		name     string
-		into     **vm.Program
+		into     **program
 		required bool
 	}{
 		{r.Tag, "tag", &out.tag, true}, {r.Value, "value", &out.value, true},
@@ -395,27 +395,27 @@ func (c *compiler) remember(r Remember, path string) (out remember) {
 }
 
 // optional compiles an expression that may be left out.
-func (c *compiler) optional(text, path string) (*vm.Program, bool) {
+func (c *compiler) optional(text, path string) (*program, bool) {
 	if text == "" {
 		return nil, true
 	}
 	return c.expression(text, path)
 }
 
-func (c *compiler) expression(value any, path string) (*vm.Program, bool) {
+func (c *compiler) expression(value any, path string) (*program, bool) {
 	prog, _, ok := c.compile(value, path)
 	return prog, ok
 }
 
 // compile compiles an expression. YAML may have read a constant as a number or a truth value.
-func (c *compiler) compile(value any, path string) (*vm.Program, *rewriter, bool) {
+func (c *compiler) compile(value any, path string) (*program, *rewriter, bool) {
 	text, ok := sourceText(value)
 	if !ok {
 		c.fail(CodeInvalid, path, "is no expression: want a text, which holds constants in quotes of their own")
 		return nil, nil, false
 	}
 	rw := &rewriter{tables: c.opts.Tables}
-	prog, err := expr.Compile(text, append(c.options(), expr.Patch(rw))...)
+	prog, err := c.program(text, rw)
 	if rw.err != nil {
 		err = rw.err
 	}
@@ -425,6 +425,14 @@ func (c *compiler) compile(value any, path string) (*vm.Program, *rewriter, bool
 	}
 	c.quality = c.quality || rw.quality
 	return prog, rw, true
+}
+
+func (c *compiler) program(text string, rw *rewriter) (*program, error) {
+	machine, err := expr.Compile(text, append(c.options(), expr.Patch(rw))...)
+	if err != nil {
+		return nil, err
+	}
+	return &program{machine: machine, direct: direct{captures: c.names}.compile(machine.Node())}, nil
 }
 
 func sourceText(value any) (string, bool) {
@@ -446,7 +454,10 @@ func (c *compiler) options() []expr.Option {
 	for _, name := range builtins() {
 		options = append(options, expr.EnableBuiltin(name))
 	}
-	return append(options, functions()...)
+	for _, f := range functions() {
+		options = append(options, f.option())
+	}
+	return options
 }
 
 var unknownName = regexp.MustCompile(`unknown name (\S+)`)

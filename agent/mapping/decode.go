@@ -36,13 +36,16 @@ func (d Decoding) decode(payload []byte) (any, error) {
 	return exact(tree)
 }
 
-// exact replaces the numbers of a JSON tree in place.
+// exact replaces the numbers of a JSON tree, in place where they stand in an object or a list.
 func exact(tree any) (any, error) {
 	switch v := tree.(type) {
 	case json.Number:
 		return fromJSON(v)
 	case map[string]any:
 		for name, member := range v {
+			if !holdsNumbers(member) {
+				continue
+			}
 			m, err := exact(member)
 			if err != nil {
 				return nil, err
@@ -59,4 +62,12 @@ func exact(tree any) (any, error) {
 		}
 	}
 	return tree, nil
+}
+
+func holdsNumbers(v any) bool {
+	switch v.(type) {
+	case json.Number, map[string]any, []any:
+		return true
+	}
+	return false
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,55 +27,64 @@ func builtins() []string {
 	}
 }
 
+// function is one of ours.
+type function struct {
+	name  string
+	call  func(args ...any) (any, error)
+	types []any // of what it may be called with, as the language wants them
+}
+
+func (f function) option() expr.Option { return expr.Function(f.name, f.call, f.types...) }
+
 // functions are ours. Each fails with an error; none returns "" or 0 for what is missing.
-func functions() []expr.Option {
-	return []expr.Option{
+func functions() []function {
+	return []function{
 		// num(x) and num(x, ",") read a number from a number or a text, with another decimal sign if named.
-		expr.Function("num", toNum, new(func(any) Number), new(func(any, string) Number)),
+		{"num", toNum, []any{new(func(any) Number), new(func(any, string) Number)}},
 		// round(n, digits) rounds half away from zero.
-		expr.Function("round", roundTo, new(func(any, int) Number)),
+		{"round", roundTo, []any{new(func(any, int) Number)}},
 		// add, sub and mul are exact; with a third argument rounded to so many digits. div always is.
-		expr.Function("add", arithmetic(addition), new(func(any, any) Number), new(func(any, any, int) Number)),
-		expr.Function("sub", arithmetic(subtraction), new(func(any, any) Number), new(func(any, any, int) Number)),
-		expr.Function("mul", arithmetic(multiplication), new(func(any, any) Number), new(func(any, any, int) Number)),
-		expr.Function("div", arithmetic(division), new(func(any, any, int) Number)),
+		{"add", arithmetic(addition), []any{new(func(any, any) Number), new(func(any, any, int) Number)}},
+		{"sub", arithmetic(subtraction), []any{new(func(any, any) Number), new(func(any, any, int) Number)}},
+		{"mul", arithmetic(multiplication), []any{new(func(any, any) Number), new(func(any, any, int) Number)}},
+		{"div", arithmetic(division), []any{new(func(any, any, int) Number)}},
 		// judge(v, lsl, usl) gives pass, fail, or none where both limits are nil. A limit is part of what passes. What the
 		// source itself calls less than good is never judged.
-		expr.Function("judge", judge, new(func(*scope, any, any, any) string)),
+		{"judge", judge, []any{new(func(*scope, any, any, any) string)}},
 
 		// ms(x) and sec(x) read Unix time; sec(x, ns) adds nanoseconds. rfc3339(x) reads a text with its zone,
 		// layout(x, layout, zone) one without, the layout written as Go does: 02.01.2006 15:04:05.
-		expr.Function("ms", fromMillis, new(func(any) time.Time)),
-		expr.Function("sec", fromSeconds, new(func(any) time.Time), new(func(any, any) time.Time)),
-		expr.Function("rfc3339", fromRFC3339, new(func(any) time.Time)),
-		expr.Function("layout", fromLayout, new(func(any, string, any) instant)),
+		{"ms", fromMillis, []any{new(func(any) time.Time)}},
+		{"sec", fromSeconds, []any{new(func(any) time.Time), new(func(any, any) time.Time)}},
+		{"rfc3339", fromRFC3339, []any{new(func(any) time.Time)}},
+		{"layout", fromLayout, []any{new(func(any, string, any) instant)}},
 
 		// quality(code, "kepware") gives good, uncertain, bad or stale; unit(code, "rec20") a UCUM unit.
-		expr.Function("quality", quality, new(func(any, string) string)),
-		expr.Function("unit", unit, new(func(any, string) string)),
+		{"quality", quality, []any{new(func(any, string) string)}},
+		{"unit", unit, []any{new(func(any, string) string)}},
 
 		// lot(scope, material, lot) and id(kind, native) make keys; native ids are those of the signal's system.
-		expr.Function("lot", lotKey, new(func(any, any, any) string)),
-		expr.Function("id", objectID, new(func(*scope, string, any) string)),
+		{"lot", lotKey, []any{new(func(any, any, any) string)}},
+		{"id", objectID, []any{new(func(*scope, string, any) string)}},
 
-		expr.Function("string", textOf, new(func(any) string)),
-		expr.Function("trim", trim, new(func(any) string)),
-		expr.Function("upper", upper, new(func(any) string)),
+		{"string", textOf, []any{new(func(any) string)}},
+		{"trim", trim, []any{new(func(any) string)}},
+		{"upper", upper, []any{new(func(any) string)}},
 		// pad(x, width, "0") fills on the left.
-		expr.Function("pad", pad, new(func(any, int, string) string)),
-		expr.Function("sha", sha, new(func(any) string)),
+		{"pad", pad, []any{new(func(any, int, string) string)}},
+		{"sha", sha, []any{new(func(any) string)}},
 		// entries(x) lists an object's members by name, as {key, value}.
-		expr.Function("entries", entries, new(func(any) []any)),
+		{"entries", entries, []any{new(func(any) []any)}},
 
 		// lookup(table, key) reads a table of the configuration; state(tag, max_age) a remembered value.
-		expr.Function("lookup", lookup, new(func(*scope, string, any) string)),
-		expr.Function("state", remembered, new(func(*scope, string, time.Duration) any)),
+		{"lookup", lookup, []any{new(func(*scope, string, any) string)}},
+		{"state", remembered, []any{new(func(*scope, string, time.Duration) any)}},
 
-		expr.Function(fnEqual, equal, new(func(any, any) bool)),
-		expr.Function(fnLess, less, new(func(any, any) bool)),
-		expr.Function(fnAtMost, atMost, new(func(any, any) bool)),
-		expr.Function(fnIn, within, new(func(any, any) bool)),
-		expr.Function(fnJoin, joinTexts, new(func(any, any) string)),
+		{fnEqual, equal, []any{new(func(any, any) bool)}},
+		{fnLess, less, []any{new(func(any, any) bool)}},
+		{fnAtMost, atMost, []any{new(func(any, any) bool)}},
+		{fnIn, within, []any{new(func(any, any) bool)}},
+		{fnJoin, joinTexts, []any{new(func(any, any) string)}},
 	}
 }
 
@@ -116,7 +126,7 @@ func text(v any) (string, error) {
 	case string:
 		return v, nil
 	case int:
-		return fmt.Sprint(v), nil
+		return strconv.Itoa(v), nil
 	case Number:
 		if digitsOf(strings.TrimPrefix(v.text, "-")) == len(strings.TrimPrefix(v.text, "-")) {
 			return v.text, nil
@@ -285,8 +295,10 @@ func objectID(args ...any) (any, error) {
 func textOf(args ...any) (any, error) {
 	switch v := args[0].(type) {
 	case string:
-		return v, nil
-	case int, bool, Number:
+		return args[0], nil
+	case Number:
+		return v.text, nil
+	case int, bool:
 		return fmt.Sprint(v), nil
 	}
 	return nil, fmt.Errorf("string: is %s: want a text, a number, true or false", kind(args[0]))

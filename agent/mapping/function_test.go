@@ -3,16 +3,18 @@ package mapping
 import (
 	"fmt"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// evaluate returns what an expression gives for a JSON payload, as text.
-func evaluate(t testing.TB, text, payload string) (string, error) {
+// evaluate returns what an expression gives for a JSON payload, as text. It must be what the machine alone gives.
+func evaluate(t rapid.TB, text, payload string) (string, error) {
 	t.Helper()
-	c := &compiler{opts: options(), configs: []Config{{Name: "x"}}, env: environment([]string{"line"})}
+	names := []string{"line"}
+	c := &compiler{opts: options(), configs: []Config{{Name: "x"}}, names: names, env: environment(names)}
 	prog, ok := c.expression(text, "x")
 	if !ok {
 		return "", c.errs[0]
@@ -23,7 +25,10 @@ func evaluate(t testing.TB, text, payload string) (string, error) {
 	}
 	sig := message("mes", "p1/l1/x", []byte(payload))
 	r := newRun(&Mapper{tables: options().Tables}, &sig, View{})
-	v, err := r.eval(&work{payload: tree, captures: map[string]string{"line": "l1"}}, tree, prog)
+	v, err := r.eval(&work{mapping: &mapping{topic: topicPattern{names: names}}, payload: tree, captures: []string{"l1"}}, tree, prog)
+	if want, wantErr := r.onMachine(prog.machine); fmt.Sprint(wantErr) != fmt.Sprint(err) || !reflect.DeepEqual(v, want) {
+		t.Errorf("%s gives %#v, %v; the machine alone gives %#v, %v", text, v, err, want, wantErr)
+	}
 	return fmt.Sprint(v), err
 }
 
@@ -147,6 +152,36 @@ func TestExpression_Err(t *testing.T) {
 	}
 }
 
+// TestExpression_DirectIsTheMachine draws expressions of what is evaluated directly, and some that only the machine knows.
+func TestExpression_DirectIsTheMachine(t *testing.T) {
+	leaves := []string{
+		"p.n", "p.i", "p.s", "p.z", "p.t", "p.f", "p.o", "p.l", "p.none", "p.o.x", "p.none.x", "p.s.x", "p", "row", "row.n", "t.line", "sig.ref", "sig.status",
+		"sig.arrived", "sig.flags", "nil", "true", "false", `"a"`, `"45.10"`, `""`, "1", "-2", "0.5", "-1.5", "p?.o?.x", "p.l[0]", `p["s"]`,
+	}
+	forms := []string{
+		"%s == %s", "%s != %s", "%s < %s", "%s >= %s", "%s + %s", "%s in %s", "%s && %s", "%s || %s", "%s ?? %s", "not (%s == %s)", "%s ? %s : p.s",
+		"judge(%s, %s, 50)", "add(%s, %s)", `lot("", %s, %s)`, `id("order", %s ?? %s)`, "(%s).x ?? %s", "num(%s) == %s", `[%s, %s]`, `num(%s, string(%s))`,
+		"round(%s, %s)", "rfc3339(%s) == %s", "string(%s) + string(%s)", "trim(%s) == upper(%s)", `lookup("ie-names", %s) == %s`, "pad(%s, %s, \"0\")",
+	}
+	const payload = `{"n":45.10,"i":3,"s":"a","z":null,"t":true,"f":false,"o":{"x":"201"},"l":[1,"a",45.1]}`
+	done, failed := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		part := func(name string) string { return rapid.SampledFrom(leaves).Draw(t, name) }
+		text := fmt.Sprintf(rapid.SampledFrom(forms).Draw(t, "form"), part("left"), part("right"))
+		if rapid.Bool().Draw(t, "twice") {
+			text = fmt.Sprintf(rapid.SampledFrom(forms).Draw(t, "outer form"), "("+text+")", part("other"))
+		}
+		if _, err := evaluate(t, text, payload); err != nil {
+			failed++
+		} else {
+			done++
+		}
+	})
+	if done == 0 || failed == 0 {
+		t.Errorf("%d gave a value, %d failed: the draws are one-sided", done, failed)
+	}
+}
+
 func TestNumber_Compare(t *testing.T) {
 	decimal := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,2})?`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -190,7 +225,7 @@ func TestTopicPattern(t *testing.T) {
 				t.Fatal(err)
 			}
 			captures, ok := p.match(c.topic)
-			if got := fmt.Sprint(captures); (ok && got != c.want) || (!ok && c.want != "-") {
+			if got := fmt.Sprint(p.named(captures)); (ok && got != c.want) || (!ok && c.want != "-") {
 				t.Errorf("match gives %v, %t; want %s", captures, ok, c.want)
 			}
 			if _, ok := p.match(p.example("p1")); !ok {

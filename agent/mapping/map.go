@@ -3,15 +3,12 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"reflect"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
@@ -58,9 +55,15 @@ type run struct {
 	mapper   *Mapper
 	sig      *source.Signal
 	scope    scope
-	machine  vm.VM
-	env      map[string]any
 	ordinals map[event.ID]int // events so far, by the id of the first of their key
+
+	// What expressions see and use.
+	work    *work
+	row     any
+	stack   []any // arguments of the functions that are being called
+	object  event.Object
+	machine *vm.VM // nil = not needed yet
+	env     map[string]any
 
 	works    []work
 	problems []failure
@@ -71,10 +74,11 @@ type run struct {
 // work is a mapping that takes the signal.
 type work struct {
 	*mapping
-	captures map[string]string
-	payload  any
-	rows     []any
-	ids      []event.ID // by row, for causes; "" = no event
+	captures  []string // of the topic, by the order of its names
+	payload   any
+	undecoded bool // the payload could not be read
+	rows      []any
+	ids       []event.ID // by row, for causes; "" = no event
 }
 
 // failure is one thing wrong with the signal.
@@ -127,7 +131,7 @@ func (r *run) accept() bool {
 		if !ok {
 			continue
 		}
-		if other, is := foreign(captures, string(r.mapper.plant)); is {
+		if other, is := mp.topic.foreign(captures, string(r.mapper.plant)); is {
 			r.fail(mp, -1, "from.topic", CodeForeign, fmt.Errorf("topic names plant %.60q: this is %s", other, r.mapper.plant))
 			return false
 		}
@@ -141,25 +145,19 @@ func (r *run) accept() bool {
 
 // decode reads the payload, once per decoding, and lists the rows of each mapping.
 func (r *run) decode() {
-	type decoded struct {
-		payload any
-		err     error
-	}
-	done := map[Decoding]decoded{}
 	for i := range r.works {
 		w := &r.works[i]
-		d, ok := done[w.decode]
-		if !ok {
-			d.payload, d.err = w.decode.decode(r.sig.Raw)
-			done[w.decode] = d
-			if d.err != nil {
-				r.fail(nil, -1, "decode", CodeFailed, d.err)
-			}
+		if same := slices.IndexFunc(r.works[:i], func(other work) bool { return other.decode == w.decode }); same >= 0 {
+			w.payload, w.undecoded = r.works[same].payload, r.works[same].undecoded
+		} else if payload, err := w.decode.decode(r.sig.Raw); err != nil {
+			w.undecoded = true
+			r.fail(nil, -1, "decode", CodeFailed, err)
+		} else {
+			w.payload = payload
 		}
-		if d.err != nil {
+		if w.undecoded {
 			continue
 		}
-		w.payload = d.payload
 		w.rows = r.rows(w)
 		w.ids = make([]event.ID, len(w.rows))
 	}
@@ -186,7 +184,7 @@ func (r *run) rows(w *work) []any {
 }
 
 // takes evaluates a condition; nil is true.
-func (r *run) takes(w *work, row any, condition *vm.Program) (bool, error) {
+func (r *run) takes(w *work, row any, condition *program) (bool, error) {
 	if condition == nil {
 		return true, nil
 	}
@@ -213,7 +211,7 @@ func (r *run) rememberAll(w *work) {
 
 func (r *run) rememberOne(w *work, row any, rem *remember) error {
 	r.scope.at = r.sig.Time
-	for _, condition := range []*vm.Program{w.when, rem.when} {
+	for _, condition := range []*program{w.when, rem.when} {
 		if yes, err := r.takes(w, row, condition); !yes || err != nil {
 			return err
 		}
@@ -226,6 +224,7 @@ func (r *run) rememberOne(w *work, row any, rem *remember) error {
 	if c.Tag, err = text(v); err != nil || c.Tag == "" || len(c.Tag) > 256 {
 		return fmt.Errorf("tag is %s: want a text of 1 to 256 bytes", kind(v))
 	}
+	c.Tag = strings.Clone(c.Tag) // see [Change.remember]
 	if c.Good, err = r.takes(w, row, rem.good); err != nil {
 		return err
 	}
@@ -282,22 +281,22 @@ func (r *run) mapRow(w *work, i int, row any) {
 	if w.strict && doubtful(r.sig) {
 		r.fail(w.mapping, i, "quality", CodeQuality, fmt.Errorf("its source calls the value %s (status 0x%08X), and the mapping does not look at that", r.sig.Quality, r.sig.Status))
 	}
-	tree := r.tree(w, i, row, w.slots)
-	if doubtful(r.sig) && passes(tree) {
+	r.object = r.data(slices.Grow(r.object[:0], len(w.slots)+1), w, i, row, w.slots)
+	if doubtful(r.sig) && passes(r.object) {
 		r.fail(w.mapping, i, "quality", CodeQuality, fmt.Errorf("its source calls the value %s (status 0x%08X): nothing passes by it", r.sig.Quality, r.sig.Status))
 	}
 	key := r.key(w, i, row)
 	raw := r.raw(w, i, row)
 	if len(r.problems) == before {
-		tree["provenance"] = map[string]any{"source": r.sig.Source}
-		if e.Data, err = event.FillData(w.typ, tree); err != nil {
+		r.object = append(r.object, event.Member{Name: "provenance", Value: event.Object{{Name: "source", Value: r.sig.Source}}})
+		if e.Data, err = event.FillData(w.typ, r.object); err != nil {
 			r.fail(w.mapping, i, "data", CodeFailed, err)
 		}
 	}
 	if len(r.problems) > before {
-		lot, _ := tree["lot"].(string)
+		lot := lotOf(r.object)
 		for j := range r.problems[before:] {
-			r.problems[before+j].lot = event.LotKey(lot)
+			r.problems[before+j].lot = lot
 		}
 		return
 	}
@@ -307,7 +306,7 @@ func (r *run) mapRow(w *work, i int, row any) {
 		w.ids[i] = e.ID
 	}
 	e.Causation = r.causeOf(w, i)
-	if err := fits(e); err != nil {
+	if err := fits(e, texts(r.object)); err != nil {
 		r.fail(w.mapping, i, "data", CodeFailed, err)
 		return
 	}
@@ -387,14 +386,13 @@ func (r *run) timeQuality(t time.Time, suspect bool) event.TimeQuality {
 	return event.TimeSynchronised
 }
 
-// tree evaluates the members of an object. Members that are nil are left out.
-func (r *run) tree(w *work, i int, row any, slots []slot) map[string]any {
-	object := make(map[string]any, len(slots)+1)
+// data evaluates the members of an object, and appends them to it. Members that are nil are left out.
+func (r *run) data(object event.Object, w *work, i int, row any, slots []slot) event.Object {
 	for j := range slots {
 		s := &slots[j]
 		if s.kind == kindObject {
-			if inner := r.tree(w, i, row, s.slots); len(inner) > 0 {
-				object[s.name] = inner
+			if inner := r.data(nil, w, i, row, s.slots); len(inner) > 0 {
+				object = append(object, event.Member{Name: s.name, Value: inner})
 			}
 			continue
 		}
@@ -405,10 +403,20 @@ func (r *run) tree(w *work, i int, row any, slots []slot) map[string]any {
 		if err != nil {
 			r.fail(w.mapping, i, s.field, CodeFailed, err)
 		} else if v != nil {
-			object[s.name] = v
+			object = append(object, event.Member{Name: s.name, Value: v})
 		}
 	}
 	return object
+}
+
+// lotOf returns the lot of data, "" if it has none.
+func lotOf(data event.Object) event.LotKey {
+	for _, m := range data {
+		if text, isText := m.Value.(string); isText && m.Name == "lot" {
+			return event.LotKey(text)
+		}
+	}
+	return ""
 }
 
 func (r *run) key(w *work, i int, row any) []string {
@@ -435,8 +443,12 @@ func keyPart(v any) (string, error) {
 			return "", fmt.Errorf("%.60q has control characters", v)
 		}
 		return v, nil
-	case int, bool, Number:
-		return fmt.Sprint(v), nil
+	case Number:
+		return v.text, nil
+	case int:
+		return strconv.Itoa(v), nil
+	case bool:
+		return strconv.FormatBool(v), nil
 	case time.Time, instant:
 		t, _, err := asTime(v)
 		return event.At(t).String(), err
@@ -460,45 +472,14 @@ func (r *run) raw(w *work, i int, row any) string {
 	return v.(string)
 }
 
-// eval runs an expression.
-func (r *run) eval(w *work, row any, prog *vm.Program) (any, error) {
-	if r.env == nil {
-		r.machine.MemoryBudget = memoryBudget
-		r.env = map[string]any{"sig": r.signal(), scopeName: &r.scope}
+// fits checks that an event is not too large to be sealed. Bytes is how much text its mapping gave.
+func fits(e *event.Event, bytes int) error {
+	read := e.Data.ReadBy()
+	bytes += len(read.Raw) + len(read.RawBase64) + len(read.Item)
+	for tag := range read.Ages {
+		bytes += len(tag)
 	}
-	r.env["p"], r.env["row"], r.env["t"] = w.payload, row, w.captures
-	v, err := r.machine.Run(prog, r.env)
-	if err != nil {
-		return nil, plain(err)
-	}
-	return v, nil
-}
-
-// signal returns what expressions see as sig; environment has the types.
-func (r *run) signal() map[string]any {
-	s := r.sig
-	return map[string]any{
-		"source": s.Source, "system": s.System, "equipment": s.Equipment, "ref": s.Ref, "item": s.Item,
-		"quality": string(s.Quality), "status": int(s.Status), "flags": s.Flags, "time": s.Time, "arrived": s.Arrived,
-	}
-}
-
-// plain returns an expression's error as one line with its place, without the language's own drawing of it.
-func plain(err error) error {
-	fe, ok := errors.AsType[*file.Error](err)
-	if !ok {
-		return err
-	}
-	message := fe.Message
-	if mismatch, ok := errors.AsType[*runtime.TypeAssertionError](err); ok {
-		message = "an operator met a value of the wrong kind: " + mismatch.Error()
-	}
-	return fmt.Errorf("%s (%d:%d)", message, fe.Line, fe.Column+1)
-}
-
-// fits checks that an event is not too large to be sealed.
-func fits(e *event.Event) error {
-	if texts(reflect.ValueOf(e.Data)) < event.MaxValue/8 { // escaping takes six times the room at the most
+	if bytes < event.MaxValue/8 { // escaping takes six times the room at the most
 		return nil
 	}
 	sealed := *e
@@ -508,40 +489,21 @@ func fits(e *event.Event) error {
 	return sealed.Seal("agent")
 }
 
+// texts returns how many bytes of text data holds.
+func texts(data event.Object) (bytes int) {
+	for _, m := range data {
+		switch v := m.Value.(type) {
+		case string:
+			bytes += len(v)
+		case event.Object:
+			bytes += texts(v)
+		}
+	}
+	return bytes
+}
+
 // placeholderID stands for an id that is minted later.
 const placeholderID = event.ID("00000000-0000-7000-8000-000000000000")
-
-// texts returns how many bytes of text a value holds.
-func texts(v reflect.Value) int {
-	switch v.Kind() {
-	case reflect.String:
-		return v.Len()
-	case reflect.Pointer:
-		if v.IsNil() {
-			return 0
-		}
-		return texts(v.Elem())
-	case reflect.Struct:
-		n := 0
-		for i := range v.NumField() {
-			n += texts(v.Field(i))
-		}
-		return n
-	case reflect.Slice:
-		n := 0
-		for i := range v.Len() {
-			n += texts(v.Index(i))
-		}
-		return n
-	case reflect.Map:
-		n := 0
-		for _, k := range v.MapKeys() {
-			n += texts(k) + texts(v.MapIndex(k))
-		}
-		return n
-	}
-	return 0
-}
 
 // fail notes an error. Row is -1 where it concerns the whole payload.
 func (r *run) fail(m *mapping, row int, field, code string, err error) {

@@ -261,8 +261,8 @@ func TestMapper_Map_PanicIsQuarantined(t *testing.T) {
 		t.Error("nothing was quarantined")
 	}
 	broken.mappings[0].rows = m.mappings[0].rows
-	broken.mappings[0].topic.levels = []string{"{"} // a fault of ours
-	r := broken.Map(message("s", "p1", []byte("1")), View{})
+	broken.mappings[0].key = []*program{nil} // a fault of ours
+	r := broken.Map(message("s", "p1/a/value", []byte("1")), View{})
 	if !r.Panicked {
 		t.Error("the panic was not counted")
 	}

@@ -2,8 +2,10 @@ package mapping
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
+	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
 // doubtful tells whether the source itself calls a signal less than good. The number in it may look as plausible as any
@@ -19,8 +21,10 @@ func isQuality(owner, member string) bool {
 }
 
 // passes tells whether data states that something passed.
-func passes(data map[string]any) bool {
-	return data["evaluation"] == "pass" || data["verdict"] == "pass"
+func passes(data event.Object) bool {
+	return slices.ContainsFunc(data, func(m event.Member) bool {
+		return (m.Name == "evaluation" || m.Name == "verdict") && m.Value == "pass"
+	})
 }
 
 func quality(args ...any) (any, error) {

@@ -142,7 +142,9 @@ func (r *run) payloadHash() event.Hash {
 	}
 	if r.hash == "" {
 		sum := sha256.Sum256(r.sig.Raw)
-		r.hash = event.Hash(hex.EncodeToString(sum[:]))
+		var text [2 * sha256.Size]byte
+		hex.Encode(text[:], sum[:])
+		r.hash = event.Hash(text[:])
 	}
 	return r.hash
 }

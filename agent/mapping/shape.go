@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -74,11 +75,13 @@ func (k memberKind) wire(v any) (any, error) {
 	}
 	switch k {
 	case kindText:
-		switch v := v.(type) {
+		switch n := v.(type) {
 		case string:
 			return v, nil
-		case int, Number:
-			return fmt.Sprint(v), nil
+		case int:
+			return strconv.Itoa(n), nil
+		case Number:
+			return n.text, nil
 		}
 		return nil, fmt.Errorf("is %s: want a text or a number", kind(v))
 	case kindInteger:
@@ -96,7 +99,7 @@ func (k memberKind) wire(v any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return event.At(t).String(), nil
+		return event.At(t), nil
 	}
 	return nil, errors.New("cannot be made by an expression")
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/agent/source"
@@ -39,11 +40,11 @@ const (
 	kindOfTruth  = "bool"
 )
 
-// remember sets value and kind.
+// remember sets value and kind. A text is cloned: it is kept for long, and may be a piece of a long payload.
 func (c *Change) remember(v any) error {
 	switch v := v.(type) {
 	case string:
-		c.Value = v
+		c.Value = strings.Clone(v)
 	case bool:
 		c.Value, c.Kind = strconv.FormatBool(v), kindOfTruth
 	case int, Number:

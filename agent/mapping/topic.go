@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -46,17 +47,18 @@ func parseTopic(text string) (topicPattern, error) {
 	return p, nil
 }
 
-// match returns the captures of a topic that the pattern matches.
-func (p *topicPattern) match(topic string) (captures map[string]string, ok bool) {
+// match returns the captures of a topic that the pattern matches, in the order of its names.
+func (p *topicPattern) match(topic string) (captures []string, ok bool) {
 	// As at a broker, a wildcard in the first level does not match topics of the broker itself.
 	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(p.text, "$") {
 		return nil, false
 	}
-	captures = make(map[string]string, len(p.names))
+	var room [8]string // most patterns fail, and most have fewer captures
+	found := room[:0]
 	rest, more := topic, true
 	for _, level := range p.levels {
 		if level == "#" {
-			return captures, true
+			return append([]string(nil), found...), true
 		}
 		if !more {
 			return nil, false
@@ -66,12 +68,21 @@ func (p *topicPattern) match(topic string) (captures map[string]string, ok bool)
 		switch {
 		case level == "+":
 		case strings.HasPrefix(level, "{"):
-			captures[level[1:len(level)-1]] = part
+			found = append(found, part)
 		case level != part:
 			return nil, false
 		}
 	}
-	return captures, !more
+	return append([]string(nil), found...), !more
+}
+
+// named returns captures by their names.
+func (p *topicPattern) named(captures []string) map[string]string {
+	named := make(map[string]string, len(captures))
+	for i, part := range captures {
+		named[p.names[i]] = part
+	}
+	return named
 }
 
 // example returns a topic that the pattern matches, for samples that name none.
@@ -91,10 +102,10 @@ func (p *topicPattern) example(plant string) string {
 }
 
 // foreign returns the captured plant if it is not ours. The level that names the plant is called site or plant.
-func foreign(captures map[string]string, plant string) (other string, is bool) {
+func (p *topicPattern) foreign(captures []string, plant string) (other string, is bool) {
 	for _, name := range []string{"plant", "site"} {
-		if other, ok := captures[name]; ok && other != plant {
-			return other, true
+		if i := slices.Index(p.names, name); i >= 0 && captures[i] != plant {
+			return captures[i], true
 		}
 	}
 	return "", false

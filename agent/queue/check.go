@@ -213,7 +213,7 @@ func (w *recordWalk) record(key, value []byte) error {
 	if len(key) != 8 {
 		return pageErr("record key %x", key)
 	}
-	r, err := decodeRecord(value, w.head.Epoch)
+	r, err := decodeRecord(value, w.head.Epoch, nil)
 	if err != nil {
 		return fmt.Errorf("record %x: %w", key, err)
 	}

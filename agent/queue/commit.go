@@ -129,9 +129,12 @@ func (l *Lane) commit(group []*request, bytes int64) error {
 		return err
 	}
 	start := time.Now()
-	w := commitWriter{lane: l, seg: seg, tail: seg.summary.tail}
+	w := commitWriter{lane: l, seg: seg, tail: seg.summary.tail, frames: slices.Grow(l.frames[:0], int(min(bytes, keptFrames)))}
 	if err := w.run(group); err != nil {
 		return err
+	}
+	if l.frames = w.frames; cap(l.frames) > keptFrames {
+		l.frames = nil
 	}
 	l.stats.sync.Observe(time.Since(start).Seconds())
 	size, err := fileBytes(seg.path)
@@ -156,6 +159,9 @@ func (l *Lane) commit(group []*request, bytes int64) error {
 	return nil
 }
 
+// keptFrames bounds the memory that is kept from one commit to the next, in bytes: a full batch of usual records.
+const keptFrames = mib
+
 // commitWriter is one transaction of the active segment.
 type commitWriter struct {
 	lane    *Lane
@@ -163,6 +169,7 @@ type commitWriter struct {
 	tail    tail
 	urgent  []uint64
 	records uint64
+	frames  []byte // of the records; bbolt keeps each where it is until the commit
 }
 
 func (w *commitWriter) run(group []*request) error {
@@ -208,8 +215,12 @@ func (w *commitWriter) put(records, index *bbolt.Bucket, r Record) error {
 	w.tail.Last++
 	r.Epoch, r.Seq = w.seg.epoch(), w.tail.Last
 	key := seqKey(r.Seq)
-	// bbolt keeps the value's memory until the commit: each record has its own.
-	if err := records.Put(key, appendRecord(make([]byte, 0, r.size()), &r)); err != nil {
+	if free := cap(w.frames) - len(w.frames); free < r.size() {
+		w.frames = make([]byte, 0, max(r.size(), keptFrames/4))
+	}
+	start := len(w.frames)
+	w.frames = appendRecord(w.frames, &r)
+	if err := records.Put(key, w.frames[start:len(w.frames):len(w.frames)]); err != nil {
 		return err
 	}
 	w.records++

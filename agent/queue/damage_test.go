@@ -618,7 +618,7 @@ func readMapped(t *testing.T, path string, records int) {
 	err := seg.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucketRecord)).ForEach(func(_, value []byte) error {
 			n++
-			_, err := decodeRecord(value, "e1")
+			_, err := decodeRecord(value, "e1", nil)
 			return err
 		})
 	})

@@ -27,7 +27,10 @@ type Lane struct {
 	lock  *os.File
 	stats *metrics
 
-	meta  *bbolt.DB     // used by the writing goroutine only
+	// Used by the writing goroutine only.
+	meta   *bbolt.DB
+	frames []byte // memory of the last commit's records, for the next one
+
 	wake  chan struct{} // batches are waiting
 	tasks chan task
 	quit  chan struct{} // closed by Close

@@ -154,6 +154,7 @@ func (r *partReader) run(tx *bbolt.Tx) error {
 	if bucket == nil {
 		return pageErr("no bucket %q", bucketRecord)
 	}
+	r.records = make([]Record, 0, min(r.most(), int(min(r.to-r.from, defaultRead))+1))
 	c := bucket.Cursor()
 	for key, value := c.Seek(seqKey(r.from)); key != nil; key, value = c.Next() {
 		if len(key) != 8 {
@@ -175,14 +176,19 @@ func (r *partReader) run(tx *bbolt.Tx) error {
 }
 
 func (r *partReader) full() bool {
-	limit, maxBytes := r.limit, r.maxBytes
-	if limit <= 0 {
-		limit = defaultRead
-	}
+	maxBytes := r.maxBytes
 	if maxBytes <= 0 {
 		maxBytes = defaultReadBytes
 	}
-	return len(r.records) >= limit || r.bytes >= maxBytes || r.next > r.to
+	return len(r.records) >= r.most() || r.bytes >= maxBytes || r.next > r.to
+}
+
+// most returns how many records are read at the most.
+func (r *partReader) most() int {
+	if r.limit <= 0 {
+		return defaultRead
+	}
+	return r.limit
 }
 
 // miss notes that the seqs from the one due up to before seq are not there.
@@ -201,7 +207,11 @@ func (r *partReader) miss(seq uint64) {
 
 func (r *partReader) take(seq uint64, value []byte) {
 	r.miss(seq)
-	record, err := decodeRecord(value, r.seg.epoch())
+	var like []Header
+	if n := len(r.records); n > 0 {
+		like = r.records[n-1].Headers
+	}
+	record, err := decodeRecord(value, r.seg.epoch(), like)
 	if err != nil || record.Seq != seq {
 		r.miss(seq + 1)
 		return

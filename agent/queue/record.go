@@ -142,8 +142,9 @@ func appendRecord(buf []byte, r *Record) []byte {
 	return buf
 }
 
-// decodeRecord reads a record of epoch from its frame. The record shares no memory with data.
-func decodeRecord(data []byte, epoch string) (Record, error) {
+// decodeRecord reads a record of epoch from its frame. The record shares no memory with data, but the names of its headers
+// with like, where they are the same.
+func decodeRecord(data []byte, epoch string, like []Header) (Record, error) {
 	body, err := openFrame(data, kindRecord, epoch)
 	if err != nil {
 		return Record{}, err
@@ -159,7 +160,7 @@ func decodeRecord(data []byte, epoch string) (Record, error) {
 	if n := in.count(); n > 0 {
 		r.Headers = make([]Header, 0, min(n, 64))
 		for ; n > 0 && !in.bad; n-- {
-			r.Headers = append(r.Headers, Header{Key: string(in.bytes()), Value: in.bytes()})
+			r.Headers = append(r.Headers, Header{Key: nameLike(in.bytes(), like, len(r.Headers)), Value: in.bytes()})
 		}
 	}
 	value := in.bytes()
@@ -178,6 +179,14 @@ func decodeRecord(data []byte, epoch string) (Record, error) {
 		return Record{}, errBody
 	}
 	return r, nil
+}
+
+// nameLike returns a header's name. Most records have the same names in the same places.
+func nameLike(name []byte, like []Header, place int) string {
+	if place < len(like) && like[place].Key == string(name) {
+		return like[place].Key
+	}
+	return string(name)
 }
 
 func unixNano(t time.Time) int64 {

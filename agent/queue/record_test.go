@@ -24,18 +24,18 @@ func FuzzDecodeRecord(f *testing.F) {
 			copy(data, beginFrame(nil, kindRecord))
 			endFrame(data, 0, "e1")
 		}
-		r, err := decodeRecord(data, "e1")
+		r, err := decodeRecord(data, "e1", nil)
 		if err != nil {
 			if !errors.Is(err, errFrame) {
 				t.Errorf("error %v is no frame error", err)
 			}
 			return
 		}
-		again, err := decodeRecord(appendRecord(nil, &r), "e1")
+		again, err := decodeRecord(appendRecord(nil, &r), "e1", nil)
 		if err != nil || !reflect.DeepEqual(r, again) {
 			t.Errorf("record does not survive: %+v, %+v, %v", r, again, err)
 		}
-		if _, err := decodeRecord(data, "e2"); err == nil {
+		if _, err := decodeRecord(data, "e2", nil); err == nil {
 			t.Error("record passes for one of another epoch")
 		}
 	})
@@ -64,13 +64,13 @@ func TestDecodeRecord_EveryBit(t *testing.T) {
 	frame := appendRecord(nil, &r)
 	for bit := range len(frame) * 8 {
 		frame[bit/8] ^= 1 << (bit % 8)
-		if _, err := decodeRecord(frame, "e1"); err == nil {
+		if _, err := decodeRecord(frame, "e1", nil); err == nil {
 			t.Errorf("bit %d flipped and not noticed", bit)
 		}
 		frame[bit/8] ^= 1 << (bit % 8)
 	}
 	for n := range frame {
-		if _, err := decodeRecord(frame[:n], "e1"); err == nil {
+		if _, err := decodeRecord(frame[:n], "e1", nil); err == nil {
 			t.Errorf("frame cut to %d bytes and not noticed", n)
 		}
 	}
@@ -95,7 +95,7 @@ func TestDecodeRecord_Refusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			frame := c.spoil(appendRecord(nil, &good))
 			endFrame(frame, 0, "e1")
-			if _, err := decodeRecord(frame, "e1"); !errors.Is(err, errBody) {
+			if _, err := decodeRecord(frame, "e1", nil); !errors.Is(err, errBody) {
 				t.Errorf("error = %v, want %v", err, errBody)
 			}
 		})

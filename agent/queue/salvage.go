@@ -218,7 +218,7 @@ func (w *wreck) keep(e element, offset int64) {
 	}
 	switch kind(e.value[2]) {
 	case kindRecord:
-		r, err := decodeRecord(e.value, epoch)
+		r, err := decodeRecord(e.value, epoch, nil)
 		if err == nil && len(e.key) == 8 && binary.BigEndian.Uint64(e.key) == r.Seq && r.Seq >= w.name.first {
 			w.records[r.Seq] = place{offset, int32(len(e.value)), r.Urgent, unixNano(r.At)}
 		}

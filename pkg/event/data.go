@@ -1,8 +1,8 @@
 package event
 
 import (
-	"encoding/json"
 	"errors"
+	"reflect"
 )
 
 // Provenance says how a fact was read. It is the last member of every event's data and no part of its content hash.
@@ -114,7 +114,7 @@ func (d CharacteristicRecorded) check() error {
 		return nil
 	}
 	if err := Decimal(d.Value).check(); err != nil {
-		return wrap("value", err)
+		return below("value", err)
 	}
 	if d.Unit == "" {
 		return errors.New(`lacks the member "unit": a variable has one`)
@@ -148,7 +148,7 @@ func (*SafetyFailed) Type() Type { return TypeSafetyFailed }
 func (d *SafetyFailed) Case() ObjectID { return d.InspectionID }
 
 func (d SafetyFailed) check() error {
-	return wrap("evaluation", oneOf(d.Evaluation, Fail, Indeterminate))
+	return below("evaluation", oneOf(d.Evaluation, Fail, Indeterminate))
 }
 
 // DefectDetected is a fault found on pieces of a lot.
@@ -278,20 +278,8 @@ func exactlyOne(lot LotKey, scope *Scope) error {
 	return nil
 }
 
-// encode writes data in schema order, without white space.
-func encode(d Data) ([]byte, error) {
-	var buf jsonBuffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(d); err != nil {
-		return nil, err
-	}
-	return buf[:len(buf)-1], nil // without the encoder's line feed
-}
-
-type jsonBuffer []byte
-
-func (b *jsonBuffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
+// encode writes data in schema order, without white space. Sound is false where a reader might refuse it.
+func encode(d Data) (value []byte, sound bool) {
+	const usual = 1 << 10 // bytes: most values are below
+	return specs[d.Type()].append(make([]byte, 0, usual), reflect.ValueOf(d).Elem())
 }

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -12,16 +13,27 @@ import (
 // checker is a value type that knows its own range.
 type checker interface{ check() error }
 
-// A filler moves a parsed JSON value into a Go value and checks it. Name is the JSON path for errors.
-type filler func(path string, from any, into reflect.Value) error
+// A filler moves a parsed JSON value into an addressable Go value and checks it. Its error is a [*misfit] where it does not
+// concern the value as a whole.
+type filler func(from any, into reflect.Value) error
+
+// Object is a JSON object whose members stand in the order of the schema, each once: what [FillData] takes instead of a
+// map from those that make data anew.
+type Object []Member
+
+// Member is one member of an [Object].
+type Member struct {
+	Name  string
+	Value any
+}
 
 // MaxInteger is the largest integer an event may carry as a JSON number: every reader's float64 holds it exactly.
 const MaxInteger = 1<<53 - 1
 
 var timeType = reflect.TypeFor[Time]()
 
-// compile returns the filler of t. Encoding uses encoding/json; decoding does not, since that matches names without
-// regard to case, takes null for anything, and cannot tell an absent member from an empty one.
+// compile returns the filler of t. It does not use encoding/json, since that matches names without regard to case, takes
+// null for anything, and cannot tell an absent member from an empty one.
 func compile(t reflect.Type) filler {
 	switch {
 	case t == timeType:
@@ -30,9 +42,9 @@ func compile(t reflect.Type) filler {
 		return compileStruct(t)
 	case t.Kind() == reflect.Pointer:
 		elem := compile(t.Elem())
-		return func(path string, from any, into reflect.Value) error {
+		return func(from any, into reflect.Value) error {
 			into.Set(reflect.New(t.Elem()))
-			return elem(path, from, into.Elem())
+			return elem(from, into.Elem())
 		}
 	case t.Kind() == reflect.Slice:
 		return compileSlice(t)
@@ -64,57 +76,82 @@ func compileStruct(t reflect.Type) filler {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		members = append(members, member{name, f.Index, options == "", compile(f.Type)})
 	}
-	return func(path string, from any, into reflect.Value) error {
-		object, ok := from.(map[string]any)
-		if !ok {
-			return fmt.Errorf("%sis %s: want an object", at(path), kindOf(from))
+	_, checks := reflect.Zero(t).Interface().(checker)
+	return func(from any, into reflect.Value) error {
+		ordered, isOrdered := from.(Object)
+		object, isObject := from.(map[string]any)
+		if !isObject && !isOrdered {
+			return fmt.Errorf("is %s: want an object", kindOf(from))
 		}
-		for _, m := range members {
-			v, present := object[m.name]
+		for i := range members {
+			m := &members[i]
+			var v any
+			var present bool
+			if isOrdered {
+				v, present, ordered = ordered.next(m.name)
+			} else {
+				v, present = object[m.name]
+			}
 			if !present {
 				if m.required {
-					return fmt.Errorf("%slacks the member %q", at(path), m.name)
+					return fmt.Errorf("lacks the member %q", m.name)
 				}
 				continue
 			}
-			if err := m.fill(join(path, m.name), v, into.FieldByIndex(m.index)); err != nil {
-				return err
+			if err := m.fill(v, into.FieldByIndex(m.index)); err != nil {
+				return below(m.name, err)
 			}
 		}
-		if c, ok := into.Interface().(checker); ok {
-			return wrap(path, c.check())
+		if checks {
+			return checkValue(into)
 		}
 		return nil
 	}
+}
+
+// next returns the value of the first member, if it has this name, and the members behind it.
+func (o Object) next(name string) (v any, present bool, rest Object) {
+	if len(o) == 0 || o[0].Name != name {
+		return nil, false, o
+	}
+	return o[0].Value, true, o[1:]
+}
+
+// checkValue asks an addressable value whether it is in its range. Asked by its address, it is not copied.
+func checkValue(v reflect.Value) error {
+	if c, ok := v.Addr().Interface().(checker); ok {
+		return c.check()
+	}
+	return nil
 }
 
 func compileSlice(t reflect.Type) filler {
 	elem := compile(t.Elem())
-	return func(path string, from any, into reflect.Value) error {
+	return func(from any, into reflect.Value) error {
 		array, ok := from.([]any)
 		if !ok {
-			return fmt.Errorf("%sis %s: want an array", at(path), kindOf(from))
+			return fmt.Errorf("is %s: want an array", kindOf(from))
 		}
 		into.Set(reflect.MakeSlice(t, len(array), len(array)))
 		for i, v := range array {
-			if err := elem(fmt.Sprintf("%s[%d]", path, i), v, into.Index(i)); err != nil {
-				return err
+			if err := elem(v, into.Index(i)); err != nil {
+				return below(fmt.Sprintf("[%d]", i), err)
 			}
 		}
 		return nil
 	}
 }
 
-func fillTextMap(path string, from any, into reflect.Value) error {
+func fillTextMap(from any, into reflect.Value) error {
 	object, ok := from.(map[string]any)
 	if !ok {
-		return fmt.Errorf("%sis %s: want an object of texts", at(path), kindOf(from))
+		return fmt.Errorf("is %s: want an object of texts", kindOf(from))
 	}
 	texts := make(map[string]string, len(object))
 	for name, v := range object {
 		s, ok := v.(string)
 		if !ok {
-			return fmt.Errorf("%sis %s: want a text", at(join(path, name)), kindOf(v))
+			return below(name, fmt.Errorf("is %s: want a text", kindOf(v)))
 		}
 		texts[name] = s
 	}
@@ -122,40 +159,52 @@ func fillTextMap(path string, from any, into reflect.Value) error {
 	return nil
 }
 
-func fillString(path string, from any, into reflect.Value) error {
+func fillString(from any, into reflect.Value) error {
 	s, ok := from.(string)
 	if !ok {
-		return fmt.Errorf("%sis %s: want a text", at(path), kindOf(from))
+		return fmt.Errorf("is %s: want a text", kindOf(from))
 	}
 	into.SetString(s)
-	if c, ok := into.Interface().(checker); ok {
-		return wrap(path, c.check())
-	}
-	return wrap(path, checkText(s))
+	return checkString(into)
 }
 
-func fillTime(path string, from any, into reflect.Value) error {
-	s, ok := from.(string)
-	if !ok {
-		return fmt.Errorf("%sis %s: want a time", at(path), kindOf(from))
+// checkString asks an addressable text whether it is in its range.
+func checkString(v reflect.Value) error {
+	if c, ok := v.Addr().Interface().(checker); ok {
+		return c.check()
 	}
-	t, err := ParseTime(s)
-	if err != nil {
-		return wrap(path, err)
+	return checkText(v.String())
+}
+
+// fillTime takes a [Time], too, which stands for its text.
+func fillTime(from any, into reflect.Value) error {
+	var err error
+	t, ok := from.(Time)
+	if !ok || !t.fits() {
+		text, isText := from.(string)
+		switch {
+		case ok:
+			text = t.String()
+		case !isText:
+			return fmt.Errorf("is %s: want a time", kindOf(from))
+		}
+		if t, err = ParseTime(text); err != nil {
+			return err
+		}
 	}
-	into.Set(reflect.ValueOf(t))
+	*into.Addr().Interface().(*Time) = t
 	return nil
 }
 
 // fillInteger takes 4, 4.0 and 4e0 alike, as JSON Schema does.
-func fillInteger(path string, from any, into reflect.Value) error {
+func fillInteger(from any, into reflect.Value) error {
 	n, ok := from.(json.Number)
 	if !ok {
-		return fmt.Errorf("%sis %s: want an integer", at(path), kindOf(from))
+		return fmt.Errorf("is %s: want an integer", kindOf(from))
 	}
 	v, ok := parseInteger(string(n))
 	if !ok {
-		return fmt.Errorf("%sis %.40s: want an integer from 0 to %d", at(path), n, int64(MaxInteger))
+		return fmt.Errorf("is %.40s: want an integer from 0 to %d", n, int64(MaxInteger))
 	}
 	into.SetInt(v)
 	return nil
@@ -187,10 +236,10 @@ func parseInteger(text string) (int64, bool) {
 	return v, err == nil && v <= MaxInteger
 }
 
-func fillBool(path string, from any, into reflect.Value) error {
+func fillBool(from any, into reflect.Value) error {
 	b, ok := from.(bool)
 	if !ok {
-		return fmt.Errorf("%sis %s: want true or false", at(path), kindOf(from))
+		return fmt.Errorf("is %s: want true or false", kindOf(from))
 	}
 	into.SetBool(b)
 	return nil
@@ -200,7 +249,7 @@ func kindOf(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"
-	case map[string]any:
+	case map[string]any, Object:
 		return "an object"
 	case []any:
 		return "an array"
@@ -212,23 +261,29 @@ func kindOf(v any) string {
 	return "a number"
 }
 
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
+// misfit is an error with the place of what does not fit, as a path from the value as a whole: provenance.errors[2].
+type misfit struct {
+	path string
+	err  error
 }
 
-func at(path string) string {
-	if path == "" {
-		return ""
-	}
-	return path + ": "
-}
+// Error returns the path and what does not fit there.
+func (m *misfit) Error() string { return m.path + ": " + m.err.Error() }
 
-func wrap(path string, err error) error {
-	if err == nil || path == "" {
-		return err
+// Unwrap returns what does not fit.
+func (m *misfit) Unwrap() error { return m.err }
+
+// below says that an error, if there is one, lies below a member or an element.
+func below(name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	m, ok := errors.AsType[*misfit](err)
+	switch {
+	case !ok:
+		return &misfit{name, err}
+	case strings.HasPrefix(m.path, "["):
+		return &misfit{name + m.path, m.err}
+	}
+	return &misfit{name + "." + m.path, m.err}
 }

@@ -133,7 +133,7 @@ func (h *Head) decodeValue(value []byte) error {
 		return fmt.Errorf("value %w", err)
 	}
 	var v headValue
-	if err := fillHead("", tree, reflect.ValueOf(&v).Elem()); err != nil {
+	if err := fillHead(tree, reflect.ValueOf(&v).Elem()); err != nil {
 		return err
 	}
 	if len(v.Epochs) > maxHeadEpochs {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -30,29 +29,6 @@ type EquipmentID string
 
 // AgentID is the id of an agent, unique in its plant. It has the form of an equipment id.
 type AgentID string
-
-const (
-	part   = `(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})`
-	lotRE  = `^lot:` + part + `*:` + part + `+:` + part + `+$`
-	objRE  = `^[a-z][a-z_]{0,31}:(?:` + part + `+:)?` + part + `+$`
-	idRE   = `^(?:n-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$`
-	plantE = `^[a-z][a-z0-9-]{1,15}$`
-	equipE = `^[a-z0-9-]{1,64}$`
-	// Encoded bytes that need no encoding, and control characters: never part of a canonical key.
-	badPct = `%(?:[01][0-9A-F]|7F|2D|2E|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])`
-)
-
-var (
-	lotPattern    = regexp.MustCompile(lotRE)
-	objectPattern = regexp.MustCompile(objRE)
-	idPattern     = regexp.MustCompile(idRE)
-	plantPattern  = regexp.MustCompile(plantE)
-	equipPattern  = regexp.MustCompile(equipE)
-	badPattern    = regexp.MustCompile(badPct)
-)
-
-// notCanonical tells whether a key has bytes encoded that must not be. Most have none that are.
-func notCanonical(key string) bool { return strings.Contains(key, "%") && badPattern.MatchString(key) }
 
 const maxKey = 1024 // bytes; far above 40 + 10 + 4 characters, SAP's longest, all of them encoded
 
@@ -81,10 +57,111 @@ func (k LotKey) Parts() (scope, material, lot string, err error) {
 }
 
 func (k LotKey) check() error {
-	if len(k) > maxKey || !lotPattern.MatchString(string(k)) || notCanonical(string(k)) {
+	if len(k) > maxKey || !isLotKey(string(k)) {
 		return fmt.Errorf("%.80q is no lot key: want lot:{scope}:{material}:{lot}, percent-encoded", string(k))
 	}
 	return nil
+}
+
+// unreserved tells whether a byte stands for itself in a part of a key (RFC 3986, section 2.3).
+func unreserved(c byte) bool {
+	return isLower(c) || 'A' <= c && c <= 'Z' || isDigit(c) || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// cutPart returns what follows the part of a key that s begins with, percent-encoded where that is needed and nowhere
+// else. ok is false where there is none: a part is not empty.
+func cutPart(s string) (rest string, ok bool) {
+	i := 0
+	for i < len(s) {
+		switch {
+		case unreserved(s[i]):
+			i++
+		case s[i] == '%' && i+2 < len(s) && mayEncode(s[i+1], s[i+2]):
+			i += 3
+		default:
+			return s[i:], i > 0
+		}
+	}
+	return "", i > 0
+}
+
+// mayEncode tells whether the byte written by two digits of hex is one that a key encodes: none that stands for itself, and
+// no control character.
+func mayEncode(high, low byte) bool {
+	h, l := strings.IndexByte(upperHex, high), strings.IndexByte(upperHex, low)
+	c := byte(h<<4 | l)
+	return h >= 0 && l >= 0 && c >= 0x20 && c != 0x7f && !unreserved(c)
+}
+
+const upperHex = "0123456789ABCDEF"
+
+// isLotKey tells whether s is lot:{scope}:{material}:{lot}.
+func isLotKey(s string) bool {
+	rest, ok := strings.CutPrefix(s, "lot:")
+	if !ok {
+		return false
+	}
+	rest, _ = cutPart(rest) // the scope may be empty
+	for range 2 {
+		if rest, ok = strings.CutPrefix(rest, ":"); !ok {
+			return false
+		}
+		if rest, ok = cutPart(rest); !ok {
+			return false
+		}
+	}
+	return rest == ""
+}
+
+// isObjectID tells whether s is {kind}:{system}:{native id} or {kind}:{native id}.
+func isObjectID(s string) bool {
+	kind, rest, ok := strings.Cut(s, ":")
+	if !ok || kind == "" || len(kind) > 32 || !isLower(kind[0]) {
+		return false
+	}
+	for i := range len(kind) {
+		if !isLower(kind[i]) && kind[i] != '_' {
+			return false
+		}
+	}
+	if rest, ok = cutPart(rest); !ok || rest == "" {
+		return ok
+	}
+	if rest, ok = strings.CutPrefix(rest, ":"); !ok {
+		return false
+	}
+	rest, ok = cutPart(rest)
+	return ok && rest == ""
+}
+
+// isID tells whether s is n- and 32 digits of lower-case hex, or a UUID of such.
+func isID(s string) bool {
+	if natural, ok := strings.CutPrefix(s, "n-"); ok {
+		return isHex(natural, 32)
+	}
+	const uuid = "00000000-0000-0000-0000-000000000000"
+	if len(s) != len(uuid) {
+		return false
+	}
+	for i := range len(uuid) {
+		if dash := uuid[i] == '-'; dash && s[i] != '-' || !dash && !isHexDigit(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isEquipment tells whether s is 1 to 64 of a-z, 0-9 and -.
+func isEquipment(s string) bool {
+	for i := range len(s) {
+		if !isLower(s[i]) && !isDigit(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return 1 <= len(s) && len(s) <= 64
 }
 
 // NewObjectID returns the id of an object that a system knows by its native id.
@@ -100,21 +177,21 @@ func NewObjectID(kind, system, native string) (ObjectID, error) {
 func ObjectOf(kind string, id ID) ObjectID { return ObjectID(kind + ":" + string(id)) }
 
 func (o ObjectID) check() error {
-	if len(o) > maxKey || !objectPattern.MatchString(string(o)) || notCanonical(string(o)) {
+	if len(o) > maxKey || !isObjectID(string(o)) {
 		return fmt.Errorf("%.80q is no object id: want {kind}:{system}:{native id}, percent-encoded", string(o))
 	}
 	return nil
 }
 
 func (id ID) check() error {
-	if !idPattern.MatchString(string(id)) {
+	if !isID(string(id)) {
 		return fmt.Errorf("%.80q is no event id", string(id))
 	}
 	return nil
 }
 
 func (p PlantID) check() error {
-	if !plantPattern.MatchString(string(p)) {
+	if len(p) < 2 || len(p) > 16 || !isLower(p[0]) || !isEquipment(string(p)) {
 		return fmt.Errorf("%.80q is no plant id: want 2 to 16 of a-z, 0-9 and -, a letter first", string(p))
 	}
 	return nil
@@ -127,14 +204,14 @@ func CheckPlant(text string) error { return PlantID(text).check() }
 func CheckAgent(text string) error { return EquipmentID(text).check() }
 
 func (e EquipmentID) check() error {
-	if !equipPattern.MatchString(string(e)) {
+	if !isEquipment(string(e)) {
 		return fmt.Errorf("%.80q is no equipment id: want a-z, 0-9 and -", string(e))
 	}
 	return nil
 }
 
 func (a AgentID) check() error {
-	if !equipPattern.MatchString(string(a)) {
+	if !isEquipment(string(a)) {
 		return fmt.Errorf("%.80q is no agent id: want a-z, 0-9 and -", string(a))
 	}
 	return nil
@@ -143,12 +220,10 @@ func (a AgentID) check() error {
 // NaturalID returns the id of a fact with a natural key: plant is empty for a system registered as shared, key is
 // what identifies the record there, ordinal counts from 0 among the events of one type that one record gives.
 func NaturalID(plant, system string, key []string, typ Type, ordinal int) ID {
-	h := sha256.New()
+	var room [256]byte
+	hashed := room[:0]
 	write := func(part string) {
-		var n [4]byte
-		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
-		h.Write(n[:])
-		h.Write([]byte(part))
+		hashed = append(binary.BigEndian.AppendUint32(hashed, uint32(len(part))), part...)
 	}
 	write(plant)
 	write(system)
@@ -157,7 +232,8 @@ func NaturalID(plant, system string, key []string, typ Type, ordinal int) ID {
 	}
 	write(string(typ))
 	write(strconv.Itoa(ordinal))
-	return ID("n-" + hex.EncodeToString(h.Sum(nil)[:16]))
+	sum := sha256.Sum256(hashed)
+	return ID(hex.AppendEncode(append(hashed[:0], "n-"...), sum[:16]))
 }
 
 func checkPart(p string) error {
@@ -173,10 +249,17 @@ func checkPart(p string) error {
 }
 
 func escape(p string) string {
+	n := 0
+	for n < len(p) && unreserved(p[n]) {
+		n++
+	}
+	if n == len(p) {
+		return p
+	}
 	var b strings.Builder
-	for i := range len(p) {
-		c := p[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+	b.WriteString(p[:n])
+	for _, c := range []byte(p[n:]) {
+		if unreserved(c) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)

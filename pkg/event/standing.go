@@ -73,7 +73,7 @@ func (s *AgentStatus) Check() error {
 	if err != nil {
 		return err
 	}
-	return fillStatus("", tree, reflect.ValueOf(new(AgentStatus)).Elem())
+	return fillStatus(tree, reflect.ValueOf(new(AgentStatus)).Elem())
 }
 
 func (s AgentStatus) check() error {

@@ -67,8 +67,9 @@ type Spec struct {
 	Plant  bool // may come through the plant's door
 	Cloud  bool // may come through the cloud's door
 
-	data reflect.Type
-	fill filler
+	data   reflect.Type
+	fill   filler
+	append appender
 }
 
 // Data is the typed content of an event: a pointer to one of this package's structs.
@@ -135,7 +136,8 @@ type dataOf[T any] interface {
 }
 
 func plantSpec[T any, P dataOf[T]](lane Lane, cloud bool) Spec {
-	return Spec{Type: P(new(T)).Type(), Lane: lane, Plant: true, Cloud: cloud, data: reflect.TypeFor[T](), fill: compile(reflect.TypeFor[T]())}
+	data := reflect.TypeFor[T]()
+	return Spec{Type: P(new(T)).Type(), Lane: lane, Plant: true, Cloud: cloud, data: data, fill: compile(data), append: compileAppender(data)}
 }
 
 func urgentSpec[T any, P dataOf[T]](cloud bool) Spec {
@@ -187,14 +189,15 @@ func DecodeData(t Type, value []byte) (Data, error) {
 	return FillData(t, tree)
 }
 
-// FillData reads and checks data from a parsed JSON value, as [ParseJSON] makes it.
+// FillData reads and checks data from a parsed JSON value, as [ParseJSON] makes it. An [Object] may stand for an object, and
+// a [Time] for its text.
 func FillData(t Type, tree any) (Data, error) {
 	s, ok := specs[t]
 	if !ok {
 		return nil, fmt.Errorf("event type %.80q: %w", string(t), ErrUnknownType)
 	}
 	v := reflect.New(s.data)
-	if err := s.fill("", tree, v.Elem()); err != nil {
+	if err := s.fill(tree, v.Elem()); err != nil {
 		return nil, err
 	}
 	return v.Interface().(Data), nil

@@ -3,7 +3,6 @@ package event
 import (
 	"fmt"
 	"math/big"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,13 +13,29 @@ import (
 // minus. It is never a float64.
 type Decimal string
 
-var decimalPattern = regexp.MustCompile(`^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$`)
-
 func (d Decimal) check() error {
-	if !decimalPattern.MatchString(string(d)) {
+	if !isDecimal(string(d)) {
 		return fmt.Errorf("%.60q is no decimal number: want digits and a point, up to 18 before and 9 after it", string(d))
 	}
 	return nil
+}
+
+func isDecimal(s string) bool {
+	whole, fraction, point := strings.Cut(strings.TrimPrefix(s, "-"), ".")
+	if !isDigits(whole, 18) || len(whole) > 1 && whole[0] == '0' {
+		return false
+	}
+	return !point || isDigits(fraction, 9)
+}
+
+// isDigits tells whether s is 1 to most decimal digits.
+func isDigits(s string, most int) bool {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
+		}
+	}
+	return 1 <= len(s) && len(s) <= most
 }
 
 // Cmp compares two valid decimals as numbers: -1, 0 or 1. "1.0" equals "1".
@@ -41,10 +56,8 @@ func CheckDecimal(text string) error { return Decimal(text).check() }
 // Unit is a UCUM unit code. Pieces are {each}, ratios 1.
 type Unit string
 
-var unitPattern = regexp.MustCompile(`^[!-~]{1,32}$`)
-
 func (u Unit) check() error {
-	if !unitPattern.MatchString(string(u)) {
+	if len(u) < 1 || len(u) > 32 || strings.ContainsFunc(string(u), func(r rune) bool { return r < '!' || r > '~' }) {
 		return fmt.Errorf("%.60q is no UCUM unit: want 1 to 32 printable characters without blanks", string(u))
 	}
 	return nil
@@ -70,10 +83,22 @@ func At(t time.Time) Time {
 
 // String returns the wire form, or "" for the zero Time.
 func (t Time) String() string {
+	var room [len(time.RFC3339Nano)]byte
+	return string(t.appendTo(room[:0]))
+}
+
+// appendTo appends the wire form.
+func (t Time) appendTo(b []byte) []byte {
 	if t.IsZero() {
-		return ""
+		return b
 	}
-	return t.UTC().Format(time.RFC3339Nano)
+	return t.UTC().AppendFormat(b, time.RFC3339Nano)
+}
+
+// fits tells whether the wire form is one that [ParseTime] reads: its year has four digits.
+func (t Time) fits() bool {
+	year := t.UTC().Year()
+	return !t.IsZero() && 0 <= year && year <= 9999
 }
 
 // MarshalJSON writes the wire form.
@@ -81,8 +106,9 @@ func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `
 
 // ParseTime reads the wire form. An offset other than Z, or trailing zeros, are refused: one time has one text.
 func ParseTime(text string) (Time, error) {
+	var room [len(time.RFC3339Nano)]byte
 	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || Time.String(Time{t}) != text {
+	if err != nil || string(Time{t}.appendTo(room[:0])) != text {
 		return Time{}, fmt.Errorf("%.60q is no time: want RFC 3339 in UTC, such as 2026-11-24T06:30:00.125Z, without trailing zeros", text)
 	}
 	return Time{t.UTC()}, nil
@@ -93,11 +119,17 @@ func ParseTime(text string) (Time, error) {
 type Name string
 
 func (n Name) check() error {
-	if c := utf8.RuneCountInString(string(n)); c < 1 || c > 256 {
-		return fmt.Errorf("has %d characters: want 1 to 256", c)
+	count, control := 0, -1
+	for i, r := range n {
+		if count++; control < 0 && (r < 0x20 || r == 0x7f) {
+			control = i
+		}
 	}
-	if i := strings.IndexFunc(string(n), func(r rune) bool { return r < 0x20 || r == 0x7f }); i >= 0 {
-		return fmt.Errorf("has a control character at byte %d", i)
+	switch {
+	case count < 1 || count > 256:
+		return fmt.Errorf("has %d characters: want 1 to 256", count)
+	case control >= 0:
+		return fmt.Errorf("has a control character at byte %d", control)
 	}
 	return nil
 }
@@ -124,8 +156,15 @@ func (h Hash) check() error {
 
 // isHex tells whether s is n digits of lower-case hex.
 func isHex(s string, n int) bool {
-	return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""
+	for i := range len(s) {
+		if !isHexDigit(s[i]) {
+			return false
+		}
+	}
+	return len(s) == n
 }
+
+func isHexDigit(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' }
 
 // Epoch is one run of one agent process: 128 random bits in hex.
 type Epoch string
@@ -144,7 +183,7 @@ func oneOf[T ~string](got T, all ...T) error {
 	if slices.Contains(all, got) {
 		return nil
 	}
-	return fmt.Errorf("%.60q is none of %q", string(got), all)
+	return fmt.Errorf("%.60q is none of %q", string(got), slices.Clone(all)) // a copy, so that what is allowed costs no memory
 }
 
 // Severity of a defect or nonconformance.

@@ -70,7 +70,7 @@ func centres() []centre {
 		{"MQTT client: writing acknowledgements", `paho\.mqtt\.golang\.startOutgoingComms`},
 		{"reading back from the queue", `/agent/queue\.\(\*Lane\)\.Next$`},
 		{"handing over to the producer", `/agent/uplink\.\(\*Uplink\)\.produce$`},
-		{"Kafka producer: batches and compression", `kgo\.\(\*sink\)\.drain$`},
+		{"Kafka producer: batches, compression, sending", `kgo\.\(\*broker\)\.handleReqs$`},
 		{"Kafka producer: answers, acked position", `kgo\.\(\*producer\)\.finishRecordPromise|kgo\.\(\*producer\)\.finishPromises`},
 		{"garbage collector's own workers", `^runtime\.gcBgMarkWorker$`},
 	} {
