@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,6 @@ import (
 	"github.com/holdfast-mesh/holdfast/agent/mapping"
 	"github.com/holdfast-mesh/holdfast/agent/queue"
 	"github.com/holdfast-mesh/holdfast/agent/source"
-	"github.com/holdfast-mesh/holdfast/agent/source/mqtt"
 	"github.com/holdfast-mesh/holdfast/agent/source/opcua"
 	"github.com/holdfast-mesh/holdfast/agent/uplink"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
@@ -40,8 +40,13 @@ import (
 type Agent struct {
 	// Notifier speaks to the service manager that started the process; zero = there is none.
 	Notifier telemetry.Notifier
+	// File and LookupEnv are what a reload reads the configuration by; without a File there is none.
+	File      string
+	LookupEnv func(string) (string, bool)
+	// Hangups asks for a reload; nil = only the local socket does.
+	Hangups <-chan os.Signal
 
-	cfg      Config
+	cfg      Config // as of the start, as mapper: what a reload may change of them is in force
 	mapper   *mapping.Mapper
 	log      zerolog.Logger
 	registry *prometheus.Registry
@@ -50,25 +55,36 @@ type Agent struct {
 	clock    clock
 	started  time.Time     // of Run
 	begun    chan struct{} // closed when what the sources may have missed meanwhile is on disk
+	manager  telemetry.Quiet
 
 	quality  *queue.Lane
 	signals  *queue.Lane
+	seeds    *uplink.Seeds
 	uplink   *uplink.Uplink
 	downlink *downlink.Downlink
-	sources  []source.Source
 	open     map[string]*openGap // gaps that went on when the run before ended, by source
 	pipeline *pipeline
+	servers  *opcua.Servers // shared by the sources of OPC UA, as values
+	values   *opcua.Metrics
+
+	force   atomic.Pointer[force]
+	refused atomic.Pointer[refusal] // of the newest reload; nil = it was not refused
+	orders  chan order              // reloads, for the goroutine that has the sources
+	reloads *prometheus.CounterVec
 }
 
 // New returns an agent. It does no I/O.
 func New(cfg Config, mapper *mapping.Mapper, log zerolog.Logger) *Agent {
 	var epoch [16]byte
 	_, _ = rand.Read(epoch[:]) // it ends the program rather than fail
-	return &Agent{
+	a := &Agent{
 		cfg: cfg, mapper: mapper, registry: telemetry.NewRegistry(), now: failpoint.Now, epoch: event.Epoch(hex.EncodeToString(epoch[:])),
-		begun: make(chan struct{}),
-		log:   log.With().Str(telemetry.KeyPlant, cfg.Plant).Str(telemetry.KeyAgent, cfg.Agent).Logger(),
+		begun: make(chan struct{}), orders: make(chan order),
+		log: log.With().Str(telemetry.KeyPlant, cfg.Plant).Str(telemetry.KeyAgent, cfg.Agent).Logger(),
 	}
+	a.manager.Log, a.manager.Now = a.log, a.now
+	a.force.Store(&force{cfg: cfg, mapper: mapper})
+	return a
 }
 
 // Run opens the queue, starts its epoch, and works until ctx ends or the queue fails. It logs "ready" with its addresses
@@ -79,6 +95,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return errors.Join(err, a.closeQueue())
 	}
 	defer func() { err = errors.Join(err, a.closeQueue()) }()
+	a.seeds = uplink.OpenSeeds(filepath.Join(string(a.cfg.Data), "brokers.json"), a.cfg.Kafka.Brokers)
 	if err := a.openDownlink(ctx); err != nil {
 		return err
 	}
@@ -178,8 +195,10 @@ func (a *Agent) closeQueue() error {
 
 // openDownlink opens the copy of what the cloud said, in the data folder that the queue has locked.
 func (a *Agent) openDownlink(ctx context.Context) (err error) {
+	cluster := a.cfg.Kafka
+	cluster.Brokers = a.seeds.All()
 	a.downlink, err = downlink.Open(downlink.Config{
-		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Dir: string(a.cfg.Data), MaxAge: a.cfg.Offline.MaxAge, Now: a.now,
+		Kafka: cluster, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Dir: string(a.cfg.Data), MaxAge: a.cfg.Offline.MaxAge, Now: a.now,
 		Check: func(path string) error {
 			err := checkInChild(ctx, CommandCheckDownlink, path)
 			if errors.Is(err, queue.ErrNotChecked) {
@@ -195,7 +214,7 @@ func (a *Agent) openDownlink(ctx context.Context) (err error) {
 // build makes uplink, pipeline and sources.
 func (a *Agent) build() (err error) {
 	cfg := uplink.Config{
-		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control, Begun: a.begun, Standing: a.standing,
+		Kafka: a.cfg.Kafka, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Now: a.now, Control: a.downlink.Control, Begun: a.begun, Standing: a.standing, Seeds: a.seeds,
 	}
 	a.uplink, err = uplink.New(cfg, a.quality, a.signals, a.log, a.registry)
 	if err != nil {
@@ -205,41 +224,23 @@ func (a *Agent) build() (err error) {
 	if err := a.pipeline.rebuild(); err != nil {
 		return err
 	}
-	cursors := a.quality.Cursors()
-	if a.open, err = openGaps(cursors); err != nil {
+	a.servers, a.values, a.reloads = opcua.NewServers(), opcua.NewMetrics(a.registry), newReloadMetrics(a.registry)
+	m, err := a.newMaker()
+	if err != nil {
 		return err
 	}
-	servers, values := opcua.NewServers(), opcua.NewMetrics(a.registry)
-	for _, cfg := range a.cfg.Sources {
-		s, err := a.newSource(&cfg, cursors[cfg.ID], servers, values)
+	a.open = m.open
+	f := &force{cfg: a.cfg, mapper: a.mapper, hash: a.cfg.hash(), since: a.started}
+	for i := range f.cfg.Sources {
+		s, err := m.source(&f.cfg.Sources[i])
 		if err != nil {
-			return fmt.Errorf("source %s: %w", cfg.ID, err)
+			return fmt.Errorf("source %s: %w", f.cfg.Sources[i].ID, err)
 		}
-		a.sources = append(a.sources, s)
+		f.sources = append(f.sources, s)
 	}
-	a.registry.MustRegister(sourceMetrics{a.sources}, clockMetrics{&a.clock}, certificateMetrics{a.cfg.Certificates, a.now})
+	a.force.Store(f)
+	a.registry.MustRegister(sourceMetrics{func() []source.Source { return a.inForce().sources }}, clockMetrics{&a.clock}, certificateMetrics{a.certificates, a.now})
 	return nil
-}
-
-// newSource makes a source of the configured kind. Servers and values are shared by those of OPC UA.
-func (a *Agent) newSource(cfg *Source, cursor []byte, servers *opcua.Servers, values *opcua.Metrics) (source.Source, error) {
-	var open *source.Gap
-	if g := a.open[cfg.ID]; g != nil {
-		open = &g.Gap
-	}
-	if cfg.OPCUA != nil {
-		return opcua.New(*cfg.OPCUA, opcua.Deps{
-			ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
-			PKI: a.cfg.PKI(), Cursor: cursor, Open: open, Servers: servers, Metrics: values, Log: a.log, Now: a.now, Clock: a.clock.state,
-			Audit: func(ctx context.Context, act, subject, reason string, detail map[string]string) error {
-				return a.pipeline.act(ctx, act, "source "+cfg.ID, subject, reason, detail)
-			},
-		})
-	}
-	return mqtt.New(*cfg.MQTT, mqtt.Deps{
-		ID: cfg.ID, System: cfg.System, Equipment: cfg.Equipment, Plant: a.cfg.Plant, Agent: a.cfg.Agent,
-		Cursor: cursor, Open: open, Log: a.log, Now: a.now, Clock: a.clock.state,
-	})
 }
 
 // beginEpoch starts this run's epoch in both lanes. Its first record goes before any other, so that no epoch is empty

@@ -37,6 +37,8 @@ type Config struct {
 	Include       []string               `yaml:"include" doc:"more files with sources and mappings, in the order of their names"`
 	Sources       []Source               `yaml:"sources" doc:"what is read"`
 	Mappings      []mapping.Config       `yaml:"mappings" doc:"what becomes of it"`
+
+	tables map[string]map[string]string // what stood in the files of Tables
 }
 
 // QueueConfig says how much disk the queue may take, and how it is shared out.
@@ -75,18 +77,39 @@ var DefaultConfig = Config{
 // Load reads agent.yaml with what it includes, checks it whole, and compiles the mappings, whose samples run. All that
 // is wrong is in the error, each with its place.
 func Load(path string, lookupEnv func(string) (string, bool)) (Config, *mapping.Mapper, error) {
-	cfg := DefaultConfig
-	doc, _ := config.Load(path, &cfg, config.Options{Include: []string{"sources", "mappings"}, LookupEnv: lookupEnv})
-	cfg.check(doc)
-	tables := cfg.tables(doc)
-	if err := doc.Err(); err != nil && len(cfg.Mappings) == 0 {
-		return cfg, nil, err
+	l := load(path, lookupEnv)
+	return l.cfg, l.mapper, l.doc.Err()
+}
+
+// Check is like [Load], and also reads the secrets and certificates that the configuration names. A start does not: a
+// source whose files are missing is refused alone, and all others are read.
+func Check(path string, lookupEnv func(string) (string, bool)) (Config, error) {
+	l := load(path, lookupEnv)
+	l.cfg.checkFiles(l.doc)
+	return l.cfg, l.doc.Err()
+}
+
+// loaded is a configuration with what was made of it, and what was found wrong with it.
+type loaded struct {
+	cfg    Config
+	mapper *mapping.Mapper // nil where there is too much wrong to say more
+	doc    *config.Document
+}
+
+func load(path string, lookupEnv func(string) (string, bool)) *loaded {
+	l := &loaded{cfg: DefaultConfig}
+	l.doc, _ = config.Load(path, &l.cfg, config.Options{Include: []string{"sources", "mappings"}, LookupEnv: lookupEnv})
+	l.cfg.check(l.doc)
+	l.cfg.readTables(l.doc)
+	if err := l.doc.Err(); err != nil && len(l.cfg.Mappings) == 0 {
+		return l
 	}
-	m, errs := mapping.Compile(cfg.Mappings, cfg.mappingOptions(tables))
+	var errs []*mapping.Error
+	l.mapper, errs = mapping.Compile(l.cfg.Mappings, l.cfg.mappingOptions())
 	for _, e := range errs {
-		doc.Errorf(problem.Code(e.Code), e.Path, "%s", message(e))
+		l.doc.Errorf(problem.Code(e.Code), e.Path, "%s", message(e))
 	}
-	return cfg, m, doc.Err()
+	return l
 }
 
 func message(e *mapping.Error) string {
@@ -96,9 +119,9 @@ func message(e *mapping.Error) string {
 	return fmt.Sprintf("mapping %s: %s", e.Mapping, e.Message)
 }
 
-func (c *Config) mappingOptions(tables map[string]map[string]string) mapping.Options {
+func (c *Config) mappingOptions() mapping.Options {
 	o := mapping.Options{
-		Plant: event.PlantID(c.Plant), Agent: c.Agent, SharedSystems: c.SharedSystems, Standby: c.Standby, Tables: tables,
+		Plant: event.PlantID(c.Plant), Agent: c.Agent, SharedSystems: c.SharedSystems, Standby: c.Standby, Tables: c.tables,
 		Sources: map[string]mapping.Source{},
 	}
 	for _, s := range c.Sources {
@@ -247,17 +270,16 @@ func placed(doc *config.Document, path string, err error) {
 	doc.Add(path, err)
 }
 
-// tables reads the CSV files of lookup().
-func (c *Config) tables(doc *config.Document) map[string]map[string]string {
-	all := map[string]map[string]string{}
+// readTables reads the CSV files of lookup().
+func (c *Config) readTables(doc *config.Document) {
+	c.tables = map[string]map[string]string{}
 	for name, path := range c.Tables {
 		table, err := readTable(string(path))
 		if err != nil {
 			doc.Errorf(problem.ConfigFile, config.Key("tables", name), "table %s: %w", name, err)
 		}
-		all[name] = table
+		c.tables[name] = table
 	}
-	return all
 }
 
 func readTable(path string) (map[string]string, error) {

@@ -53,6 +53,33 @@ func TestLoad_Bad(t *testing.T) {
 	}
 }
 
+// TestCheck finds the files that a start would not look at: it leaves a source alone that lacks one.
+func TestCheck(t *testing.T) {
+	good := string(must(os.ReadFile("testdata/press.good.yaml"))(t))
+	for name, c := range map[string]struct{ old, new, at string }{
+		"OK":                  {"plant: p1", "plant: p1", ""},
+		"a password":          {`{ broker: "tcp`, `{ user: gw1, password_file: none.pw, broker: "tcp`, "sources[0].mqtt.password_file"},
+		"an authority":        {`{ broker: "tcp`, `{ tls: { ca: none.pem }, broker: "tcp`, "sources[0].mqtt.tls"},
+		"a certificate alone": {"prefix: holdfast", "prefix: holdfast, tls: { cert: none.pem }", "kafka.tls"},
+		"Kafka's password":    {"prefix: holdfast", "prefix: holdfast, sasl: { user: gw1, password_file: none.pw }", "kafka.sasl.password_file"},
+		"our OPC UA identity": {"\nmappings:", "\n  - { id: line, opcua: { endpoint: opc.tcp://press1, certificate: none.pem, key: none.pem, items: [{ node: i=2258 }] } }\n\nmappings:", "sources[2].opcua.certificate"},
+		"an OPC UA password":  {"\nmappings:", "\n  - { id: line, opcua: { endpoint: opc.tcp://press1, user: gw1, password_file: none.pw, items: [{ node: i=2258 }] } }\n\nmappings:", "sources[2].opcua.password_file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "agent.yaml")
+			write(t, file, strings.Replace(good, c.old, c.new, 1))
+			if _, _, err := Load(file, noEnv); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Check(file, noEnv)
+			found, _ := errors.AsType[config.Errors](err)
+			if c.at == "" && err != nil || c.at != "" && (len(found) != 1 || found[0].Path != c.at || found[0].Line == 0) {
+				t.Errorf("error is %v, want one finding at %s", err, c.at)
+			}
+		})
+	}
+}
+
 func TestLoad_Good(t *testing.T) {
 	cfg, mapper, err := Load("testdata/press.good.yaml", noEnv)
 	if err != nil || mapper == nil {

@@ -55,7 +55,8 @@ func (e *examiner) broker(ctx context.Context, s *Source, first string) {
 	case len(p.Weak) > 0:
 		e.find(StateFail, s.ID, "let the broker grant QoS 1", problem.SourceRefused, "broker grants only QoS 0 to %s: what comes while the agent is away is lost", strings.Join(p.Weak, ", "))
 	default:
-		e.ok(s.ID, "broker %s lets us read what is configured", s.MQTT.Broker)
+		// Mosquitto grants what its list of rights then holds back, so that this is all that a grant proves.
+		e.ok(s.ID, "broker %s grants the subscription to what is configured; that it delivers, RECEIVED in holdfast-agent status shows", s.MQTT.Broker)
 	}
 	if first == "" {
 		e.keeps(s, &p)
@@ -82,7 +83,12 @@ func (e *examiner) keeps(s *Source, p *mqtt.Probed) {
 	if p.Open {
 		e.find(StateWarn, s.ID, problem.Explain(problem.BrokerOpen).Next, problem.BrokerOpen, "broker lets our user write where nothing of it belongs")
 	} else {
-		e.ok(s.ID, "broker refuses our user a topic that is not its own")
+		e.ok(s.ID, "what our user writes to a topic that is not its own does not come back")
+	}
+	if p.Will {
+		e.ok(s.ID, "broker publishes the will of a client whose connection dies")
+	} else {
+		e.find(StateWarn, s.ID, problem.Explain(problem.BrokerWill).Next, problem.BrokerWill, "broker did not publish the will of a client whose connection died")
 	}
 	switch p.Large {
 	case mqtt.Lost:

@@ -239,7 +239,7 @@ func TestExaminer_OPCUA(t *testing.T) {
 }
 
 func TestExaminer_Keeps(t *testing.T) {
-	good := sourceMQTT.Probed{InFlight: 200, Sent: 1500, Kept: 1500, Large: sourceMQTT.Denied}
+	good := sourceMQTT.Probed{InFlight: 200, Sent: 1500, Kept: 1500, Large: sourceMQTT.Denied, Will: true}
 	for name, c := range map[string]struct {
 		change func(*sourceMQTT.Probed)
 		state  string
@@ -252,6 +252,9 @@ func TestExaminer_Keeps(t *testing.T) {
 		"Fast":     {func(p *sourceMQTT.Probed) { p.InFlight = 1500 }, StateOK, "", "sends 1500 or more"},
 		"Lost":     {func(p *sourceMQTT.Probed) { p.Large = sourceMQTT.Lost }, StateFail, problem.BrokerLoses, "and dropped it"},
 		"Open":     {func(p *sourceMQTT.Probed) { p.Open = true }, StateWarn, problem.BrokerOpen, "where nothing of it belongs"},
+		"Will":     {func(*sourceMQTT.Probed) {}, StateOK, "", "publishes the will"},
+		"NoWill":   {func(p *sourceMQTT.Probed) { p.Will = false }, StateWarn, problem.BrokerWill, "did not publish the will"},
+		"Shut":     {func(*sourceMQTT.Probed) {}, StateOK, "", "does not come back"},
 		"HasLost":  {func(p *sourceMQTT.Probed) { p.Dropped = 7 }, StateWarn, problem.BrokerLoses, "dropped 7 messages"},
 		"DoesTell": {func(*sourceMQTT.Probed) {}, StateOK, "", "dropped no message"},
 	} {

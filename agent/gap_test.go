@@ -148,6 +148,17 @@ func (s beginner) Run(ctx context.Context, _ source.Emit) error {
 	return nil
 }
 
+// readerOf returns an agent that has nothing but sources.
+func readerOf(sources ...beginner) *Agent {
+	f := &force{}
+	for _, s := range sources {
+		f.cfg.Sources, f.sources = append(f.cfg.Sources, Source{ID: s.id}), append(f.sources, s)
+	}
+	a := &Agent{pipeline: &pipeline{}, begun: make(chan struct{})}
+	a.force.Store(f)
+	return a
+}
+
 // TestAgent_Read lets the uplink speak when every source has recorded what it may have missed, and not before.
 func TestAgent_Read(t *testing.T) {
 	begun := func(a *Agent) bool {
@@ -161,7 +172,7 @@ func TestAgent_Read(t *testing.T) {
 	t.Run("OK", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			first, last := beginner{id: "a", begin: make(chan struct{})}, beginner{id: "b", begin: make(chan struct{})}
-			a := &Agent{sources: []source.Source{first, last}, pipeline: &pipeline{}, begun: make(chan struct{})}
+			a := readerOf(first, last)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go a.read(ctx, func(err error) { t.Error(err) })
@@ -179,7 +190,7 @@ func TestAgent_Read(t *testing.T) {
 	})
 	t.Run("ErrEnded", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a := &Agent{sources: []source.Source{beginner{id: "a"}}, pipeline: &pipeline{}, begun: make(chan struct{})}
+			a := readerOf(beginner{id: "a"})
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			a.read(ctx, func(err error) { t.Error(err) })

@@ -44,13 +44,32 @@ func newPipelineMetrics(reg prometheus.Registerer) *pipelineMetrics {
 	return m
 }
 
+// Outcomes of a reload.
+const (
+	outcomeApplied   = "applied"
+	outcomeUnchanged = "unchanged" // nothing differed
+	outcomeRefused   = "refused"
+)
+
+// newReloadMetrics counts how often the configuration was read again:
+//
+//	holdfast_agent_config_reloads_total{outcome}   applied, unchanged or refused
+func newReloadMetrics(reg prometheus.Registerer) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_agent_config_reloads_total", Help: "Reloads of the configuration."}, []string{"outcome"})
+	for _, outcome := range []string{outcomeApplied, outcomeUnchanged, outcomeRefused} {
+		c.WithLabelValues(outcome)
+	}
+	reg.MustRegister(c)
+	return c
+}
+
 // sourceMetrics shows the state of each source when it is asked:
 //
 //	holdfast_agent_source_up{source}                      1 while it reads
 //	holdfast_agent_source_received_events_total{source}   messages or values read
 //	holdfast_agent_source_signals{source,state}           single items by quality; none for a source without items
 //	holdfast_agent_source_open_gaps{source}               gaps recorded and not explained yet
-type sourceMetrics struct{ sources []source.Source }
+type sourceMetrics struct{ sources func() []source.Source }
 
 var (
 	sourceUpDesc       = sourceDesc("up", "1 while the source reads.")
@@ -75,7 +94,7 @@ func (m sourceMetrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	for _, s := range m.sources {
+	for _, s := range m.sources() {
 		st := s.Status()
 		up := 0.0
 		if st.State == source.Live {

@@ -94,10 +94,12 @@ func (s fakeSource) Status() source.Status { return s.status }
 
 func TestSourceMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(sourceMetrics{[]source.Source{
-		fakeSource{status: source.Status{ID: "mqtt", State: source.Live, Received: 7}},
-		fakeSource{status: source.Status{ID: "told", Items: 3, Signals: map[source.Quality]int{source.Good: 1, source.Bad: 0, source.Stale: 2}, OpenGaps: 4}},
-		fakeSource{status: source.Status{ID: "troubled", Items: 12, Troubled: []string{"torque: BadNodeIdUnknown"}}},
+	reg.MustRegister(sourceMetrics{func() []source.Source {
+		return []source.Source{
+			fakeSource{status: source.Status{ID: "mqtt", State: source.Live, Received: 7}},
+			fakeSource{status: source.Status{ID: "told", Items: 3, Signals: map[source.Quality]int{source.Good: 1, source.Bad: 0, source.Stale: 2}, OpenGaps: 4}},
+			fakeSource{status: source.Status{ID: "troubled", Items: 12, Troubled: []string{"torque: BadNodeIdUnknown"}}},
+		}
 	}})
 	got := series(t, reg)
 	want := map[string]float64{

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mesh/holdfast/agent/queue"
+	"github.com/holdfast-mesh/holdfast/pkg/problem"
 	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
 
@@ -19,10 +20,8 @@ func (a *Agent) inform(ctx context.Context) {
 	if !a.Notifier.Listens() {
 		return
 	}
-	quiet := telemetry.Quiet{Log: a.log, Now: a.now}
-	say := func(states ...string) { a.Notifier.Tell(&quiet, states...) }
-	defer say(telemetry.NotifyStopping)
-	say(telemetry.NotifyReady, a.backlog())
+	defer a.tell(telemetry.NotifyStopping)
+	a.tell(telemetry.NotifyReady, a.backlog())
 	pulse := newPulse(a.quality, a.signals)
 	tick := time.NewTicker(a.Notifier.Pace(statusEvery))
 	defer tick.Stop()
@@ -33,12 +32,27 @@ func (a *Agent) inform(ctx context.Context) {
 		case <-tick.C:
 		}
 		if pulse.beats(ctx, a.Notifier.Pace(statusEvery)) {
-			say(a.backlog(), telemetry.NotifyAlive)
+			a.tell(a.backlog(), telemetry.NotifyAlive)
 		} else if ctx.Err() == nil {
-			say(telemetry.NotifyStatus("the queue does not commit"))
+			a.tell(telemetry.NotifyStatus("the queue does not commit"))
 		}
 	}
 }
+
+// tell says something to the service manager.
+func (a *Agent) tell(states ...string) { a.Notifier.Tell(&a.manager, states...) }
+
+// notifyReloading says that a reload has begun. A manager that waits for its end tells it by the time from an older one.
+func (a *Agent) notifyReloading() {
+	states := []string{telemetry.NotifyReloading}
+	if now := sinceBoot(); now > 0 {
+		states = append(states, fmt.Sprintf("MONOTONIC_USEC=%d", now.Microseconds()))
+	}
+	a.tell(states...)
+}
+
+// notifyReloaded says that the agent works by the configuration that it has now, be it the new one or the one before.
+func (a *Agent) notifyReloaded() { a.tell(telemetry.NotifyReady, a.backlog()) }
 
 // backlog says in one line how much has not reached Kafka, how old it is, and why.
 func (a *Agent) backlog() string {
@@ -56,6 +70,9 @@ func (a *Agent) backlog() string {
 	link := "Kafka is reached"
 	if up := a.uplink.Status(); !up.Up {
 		link = fmt.Sprintf("Kafka is not reached since %s", up.Since.UTC().Format(time.DateTime+"Z"))
+	}
+	if r := a.refused.Load(); r != nil {
+		link += fmt.Sprintf("; the configuration as it is now was refused (%s)", problem.CodeOf(r.err))
 	}
 	if depth == 0 {
 		return telemetry.NotifyStatus("nothing waits; " + link)

@@ -56,7 +56,7 @@ func newPressRig(t *testing.T) (*rig, *opcua.Press) {
 func (r *rig) live() {
 	r.t.Helper()
 	r.until("the sources are live", func() bool {
-		return !slices.ContainsFunc(r.agent.sources, func(s source.Source) bool { return s.Status().State != source.Live })
+		return !slices.ContainsFunc(r.agent.inForce().sources, func(s source.Source) bool { return s.Status().State != source.Live })
 	})
 }
 

@@ -23,7 +23,7 @@ func (a *Agent) standing() *event.AgentStatus {
 		st.Backlog = append(st.Backlog, backlog(&s.Lanes[i]))
 		st.Urgent += int64(s.Lanes[i].Urgent)
 	}
-	if all, err := a.cfg.Certificates(s.AsOf); err == nil { // else their sources are refused and say why
+	if all, err := a.certificates(s.AsOf); err == nil { // else their sources are refused and say why
 		for _, c := range inUse(all) {
 			if end := event.At(c.NotAfter); st.CertificatesEnd.IsZero() || end.Before(st.CertificatesEnd.Time) {
 				st.CertificatesEnd = end

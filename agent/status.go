@@ -34,17 +34,18 @@ var _ localapi.Agent = (*operator)(nil)
 // Status implements [localapi.Agent].
 func (o *operator) Status() localapi.Status {
 	a := o.agent
+	f := a.inForce()
 	s := localapi.Status{
 		Format: localapi.Format, Plant: a.cfg.Plant, Agent: a.cfg.Agent, Build: cli.BuildVersion().Version, Epoch: string(a.epoch),
-		Config: a.cfg.hash(), UpSince: a.started, AsOf: a.now(), Uplink: localapi.NewUplink(a.uplink.Status()),
+		Config: f.hash, ConfigSince: f.since, ConfigRefused: a.refused.Load().shown(), UpSince: a.started, AsOf: a.now(), Uplink: localapi.NewUplink(a.uplink.Status()),
 		Downlink: localapi.NewDownlink(a.downlink.Status(), a.superseded()), Lanes: o.Queue().Lanes,
-		Sources: []localapi.Source{}, Ending: []localapi.Certificate{}, Arrival: append([]string{}, a.mapper.Arrival()...), Mixed: a.cfg.mixed(),
+		Sources: []localapi.Source{}, Ending: []localapi.Certificate{}, Arrival: append([]string{}, f.mapper.Arrival()...), Mixed: f.cfg.mixed(),
 		Quarantine: localapi.Quarantine{Count: total(a.pipeline.metrics.quarantined), Newest: []localapi.Quarantined{}},
 	}
-	for _, src := range a.sources {
+	for _, src := range f.sources {
 		s.Sources = append(s.Sources, localapi.NewSource(src.Status()))
 	}
-	if all, err := a.cfg.Certificates(s.AsOf); err == nil { // else their sources are refused and say why
+	if all, err := a.certificates(s.AsOf); err == nil { // else their sources are refused and say why
 		s.Ending = ending(all, s.AsOf)
 	}
 	for _, q := range a.pipeline.quarantined() {
@@ -80,11 +81,15 @@ func total(c prometheus.Collector) uint64 {
 	return uint64(sum)
 }
 
-// hash tells configurations apart: by what is in force, defaults and environment included, not by how it is written.
+// hash tells configurations apart: by what is in force, defaults, environment and tables included, not by how it is written.
 func (c *Config) hash() string {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return "" // a configuration that came from YAML can be written as JSON
+	}
+	if len(c.tables) > 0 {
+		tables, _ := json.Marshal(c.tables) // texts by name
+		text = append(text, tables...)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])

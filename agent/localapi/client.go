@@ -53,6 +53,15 @@ func (c *Client) Lots(ctx context.Context, after string) (l Lots, err error) {
 	return l, c.get(ctx, "/v1/lots?after="+url.QueryEscape(after), &l)
 }
 
+// Reload has the agent read its configuration again. What is wrong with it is a [config.Errors].
+func (c *Client) Reload(ctx context.Context, order Reload) (r Reloaded, err error) {
+	body, err := json.Marshal(order)
+	if err != nil {
+		return r, fmt.Errorf("encode order of reload: %w", err)
+	}
+	return r, c.read(ctx, http.MethodPost, "/v1/reload", body, &r)
+}
+
 // Replay sends an order and calls each with every line of the answer but a failure, which is the error. An answer that
 // ends before its last line is an error, too. The replay ends with ctx.
 func (c *Client) Replay(ctx context.Context, order Replay, each func(Update)) error {
@@ -121,7 +130,12 @@ func (c *Client) Tap(ctx context.Context, tap Tap, began func(), show func(Tappe
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	answer, err := c.do(ctx, http.MethodGet, path, nil)
+	return c.read(ctx, http.MethodGet, path, nil, into)
+}
+
+// read sends a request whose answer is one document.
+func (c *Client) read(ctx context.Context, method, path string, body []byte, into any) error {
+	answer, err := c.do(ctx, method, path, body)
 	if err != nil {
 		return err
 	}

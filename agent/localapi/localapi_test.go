@@ -109,6 +109,8 @@ func TestListen(t *testing.T) {
 type fake struct {
 	tap func(context.Context, Tap, func(Tapped) error) error
 
+	reload func(Reload) (Reloaded, error)
+
 	plan Plan
 	step func(ctx context.Context, progress func(Progress)) (Progress, error)
 
@@ -131,6 +133,13 @@ func (f *fake) Lot(_ context.Context, name string) (Lot, error) {
 
 func (f *fake) Lots(_ context.Context, after string) (Lots, error) {
 	return Lots{Format: Format, Plant: "p1", Lots: []Lot{{Lot: after + "1"}}}, nil
+}
+
+func (f *fake) Reload(_ context.Context, principal string, order Reload) (Reloaded, error) {
+	f.mu.Lock()
+	f.principal = principal
+	f.mu.Unlock()
+	return f.reload(order)
 }
 
 func (f *fake) PlanReplay(_ context.Context, order Replay) (Plan, error) {

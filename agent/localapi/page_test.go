@@ -32,6 +32,7 @@ func outage() Status {
 	ago := func(d time.Duration) time.Time { return at.Add(-d) }
 	return Status{
 		Plant: "halle-1", Agent: "gw1", Build: "v1.4.0", Config: "7f3c01ab22cd", UpSince: ago(460 * time.Hour), AsOf: at,
+		ConfigSince: ago(26 * time.Hour), ConfigRefused: &Refusal{At: ago(6 * time.Minute), Problem: "agent.yaml:12:9 queue.disk"},
 		Uplink:   Uplink{Since: ago(192 * time.Minute), LastError: "reach kafka-1:9093: i/o timeout (E-2101)", NextTry: at.Add(27 * time.Second), Head: ago(192 * time.Minute), Answered: 5118},
 		Downlink: Downlink{Since: ago(192 * time.Minute), LastError: "read what the cloud says: i/o timeout (E-2101)", Lots: 1204, AgeKnown: true, Age: 11530, MaxAge: 14400, Superseded: "a clone"},
 		Lanes: []Lane{
@@ -75,14 +76,16 @@ func TestPage(t *testing.T) {
 		"Superseded by another gateway:</strong> a clone", `bad">down</span> for 3h 12m, next try in 27s`, "i/o timeout (E-2101)", "3h 12m ago; all that the cloud asked is answered", "free lots may move for another 47m",
 		"12 MiB of 5.0 GiB", "reserve 1.0 MiB of 1.0 GiB", "6m", "1,204,118", `badge bad">refused`, `badge alarm">stale`, `badge calm">live`, "11 of 12 good", "torque_2: BadNodeIdUnknown (E-4102)",
 		"<strong>Next:</strong> check the rights.", "sampled every 200 ms", "E-6301", "acme/&lt;script&gt;", "ended 1 day ago", "a redelivered message may count twice", "Make it a source of its own", "QoS 0",
-		"As of 2026-11-24 14:02:11 UTC",
+		"As of 2026-11-24 14:02:11 UTC", "</span> for 1d 2h", "A newer configuration was refused 6m ago",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not show %q:\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "canary-of-a-payload") {
-		t.Error("the page quotes a payload")
+	for _, hidden := range []string{"canary-of-a-payload", "agent.yaml:12:9"} {
+		if strings.Contains(text, hidden) {
+			t.Errorf("the page quotes %q", hidden)
+		}
 	}
 }
 
@@ -96,7 +99,7 @@ func TestPage_Calm(t *testing.T) {
 			t.Errorf("the page does not show %q:\n%s", want, text)
 		}
 	}
-	for _, not := range []string{"urgent (", "Superseded", "Certificates that end", "To know", `class="why"`} {
+	for _, not := range []string{"urgent (", "Superseded", "Certificates that end", "A newer configuration", "To know", `class="why"`} {
 		if strings.Contains(text, not) {
 			t.Errorf("the page shows %q", not)
 		}

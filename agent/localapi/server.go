@@ -23,6 +23,9 @@ type Agent interface {
 	Lot(ctx context.Context, name string) (Lot, error)
 	// Lots tells the same of up to [MaxLots] lots that follow after.
 	Lots(ctx context.Context, after string) (Lots, error)
+	// Reload reads the configuration again, and replaces the one in force whole, or not at all: then the error says why. It
+	// is recorded for good before anything changes. The order has been checked.
+	Reload(ctx context.Context, principal string, order Reload) (Reloaded, error)
 	// PlanReplay tells what Replay would send, and changes nothing. The order has been checked.
 	PlanReplay(ctx context.Context, order Replay) (Plan, error)
 	// Replay records the act for good, then sends. It calls progress on its own goroutine, and returns after the last
@@ -35,6 +38,8 @@ type Agent interface {
 
 const (
 	maxRequest = 64 << 10
+	// reloadLimit bounds a reload: samples run, and each source that is stopped has some seconds.
+	reloadLimit = 2 * time.Minute
 	// lineLimit is how long a caller may take to read one line of a replay.
 	lineLimit = 30 * time.Second
 	// lineEvery is how often progress is told: often enough for a person.
@@ -51,6 +56,7 @@ func Serve(ctx context.Context, l net.Listener, agent Agent, log zerolog.Logger)
 	mux.HandleFunc("GET /v1/lot", h.lot)
 	mux.HandleFunc("GET /v1/lots", h.lots)
 	mux.HandleFunc("GET /v1/tap", h.tap)
+	mux.HandleFunc("POST /v1/reload", h.reload)
 	mux.HandleFunc("POST /v1/queue/replay", h.replay)
 	server := telemetry.NewServer(h.identify(mux), log)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
@@ -110,12 +116,42 @@ func (h *handler) lots(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, l)
 }
 
-func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
-	var order Replay
+func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
+	var order Reload
+	if err := readOrder(w, r, &order); err != nil {
+		fail(w, err)
+		return
+	}
+	if err := order.Check(); err != nil {
+		fail(w, err)
+		return
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{}) // else a caller would count as gone where sources take long to stop
+	_ = rc.SetWriteDeadline(time.Now().Add(reloadLimit))
+	who, _ := r.Context().Value(callerKey{}).(caller)
+	done, err := h.agent.Reload(r.Context(), who.name, order)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, done)
+}
+
+// readOrder reads the body of a request.
+func readOrder(w http.ResponseWriter, r *http.Request, into any) error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&order); err != nil {
-		fail(w, problem.New(problem.Usage, "read order of replay: %w", err))
+	if err := d.Decode(into); err != nil {
+		return problem.New(problem.Usage, "read order: %w", err)
+	}
+	return nil
+}
+
+func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
+	var order Replay
+	if err := readOrder(w, r, &order); err != nil {
+		fail(w, err)
 		return
 	}
 	if err := order.Check(); err != nil {

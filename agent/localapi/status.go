@@ -22,6 +22,9 @@ type Status struct {
 	UpSince time.Time `json:"up_since"`
 	AsOf    time.Time `json:"as_of"`
 
+	ConfigSince   time.Time `json:"config_since"`             // since when the configuration is in force
+	ConfigRefused *Refusal  `json:"config_refused,omitempty"` // why the newest reload changed nothing; absent: it was taken, or there was none
+
 	Uplink   Uplink   `json:"uplink"`
 	Downlink Downlink `json:"downlink"`
 	Lanes    []Lane   `json:"lanes"`

@@ -25,6 +25,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -48,6 +49,8 @@ type Config struct {
 	// Begun is closed when what the sources may have missed while the agent did not run is on disk. No head is stated
 	// before; nil = it is already.
 	Begun <-chan struct{}
+	// Seeds are the brokers by which the cluster is found; nil = those of Kafka alone.
+	Seeds *Seeds
 	// Standing tells how the agent stands, for people at the cloud; it travels with each head. nil = nothing is told.
 	Standing func() *event.AgentStatus
 }
@@ -109,6 +112,9 @@ func New(cfg Config, quality, signals *queue.Lane, log zerolog.Logger, reg prome
 		begun := make(chan struct{})
 		close(begun)
 		cfg.Begun = begun
+	}
+	if cfg.Seeds == nil {
+		cfg.Seeds = &Seeds{configured: cfg.Kafka.Brokers}
 	}
 	u := &Uplink{cfg: cfg, quality: quality, signals: signals, log: log, handed: newHanded(), headEvery: headEvery, stated: time.Now()}
 	u.metrics = newMetrics(reg, u.headAge)
@@ -176,7 +182,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // client makes a producer. The codecs are a list of its own for each: the library sorts it in place.
 func (u *Uplink) client() (*kgo.Client, error) {
-	opts := append(slices.Clone(u.opts), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
+	opts := append(slices.Clone(u.opts), kgo.SeedBrokers(u.cfg.Seeds.All()...), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("make producer: %w", err)
@@ -378,11 +384,19 @@ func (u *Uplink) watch(ctx context.Context) {
 		return
 	}
 	defer client.Close()
-	quiet := telemetry.Quiet{Log: u.log, Now: u.cfg.Now}
+	quiet, unkept := telemetry.Quiet{Log: u.log, Now: u.cfg.Now}, telemetry.Quiet{Log: u.log, Now: u.cfg.Now}
+	var learned time.Time
 	for {
 		ask, cancel := context.WithTimeout(ctx, pingLimit)
 		err := u.check(ask, client, u.cfg.Kafka.Quality(u.cfg.Plant), u.cfg.Kafka.Telemetry(u.cfg.Plant))
 		cancel()
+		reached := err == nil || problem.CodeOf(err) == problem.KafkaTopic
+		if reached && time.Since(learned) >= learnEvery {
+			learned = time.Now()
+			if err := u.learn(ctx, client); err != nil && ctx.Err() == nil {
+				unkept.Failed(err, "only the configured brokers are known at the next start")
+			}
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -400,6 +414,17 @@ func (u *Uplink) watch(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// learn asks the cluster which brokers it has.
+func (u *Uplink) learn(ctx context.Context, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	cluster, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the brokers of the cluster: %w", err)
+	}
+	return u.cfg.Seeds.learn(cluster.Brokers)
 }
 
 // noteError shows an error while the link is up.

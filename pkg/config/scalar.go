@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,16 +129,21 @@ func show(path string) string {
 
 // quote shows a value in a finding, unless its key speaks of a secret. Long values are cut.
 func quote(path, text string) string {
-	key := strings.ToLower(path[strings.LastIndexAny(path, ".")+1:])
-	for _, word := range []string{"password", "token", "secret", "passphrase"} {
-		if strings.Contains(key, word) && !strings.HasSuffix(key, "_file") {
-			return "the value given"
-		}
+	if secretKey(path) {
+		return "the value given"
 	}
 	if len(text) > 60 {
 		text = strings.ToValidUTF8(text[:60], "") + "..."
 	}
 	return strconv.Quote(text)
+}
+
+// secretKey tells whether the last key of a path speaks of a secret.
+func secretKey(path string) bool {
+	key := strings.ToLower(path[strings.LastIndexAny(path, ".")+1:])
+	return !strings.HasSuffix(key, "_file") && slices.ContainsFunc([]string{"password", "token", "secret", "passphrase"}, func(word string) bool {
+		return strings.Contains(key, word)
+	})
 }
 
 // describe says in words what a type takes.

@@ -170,7 +170,7 @@ func (c *Config) Ensure(ctx context.Context, specs []Spec, log zerolog.Logger) e
 	var errs []error
 	for _, s := range specs {
 		err := s.judge(details)
-		if errors.Is(err, errMissing) && c.CreateTopics {
+		if errors.Is(err, ErrMissing) && c.CreateTopics {
 			err = createTopic(ctx, admin, s)
 		}
 		errs = append(errs, err)
@@ -182,7 +182,8 @@ func (c *Config) Ensure(ctx context.Context, specs []Spec, log zerolog.Logger) e
 // specification.
 var ErrPartitions = errors.New("has another partition count than its specification")
 
-var errMissing = errors.New("is missing")
+// ErrMissing is in the error of [Config.Ensure] and [Check] for a topic that does not exist.
+var ErrMissing = errors.New("is missing")
 
 // Check refuses topics that are missing, and those with another partition count than their specification. It makes none.
 func Check(ctx context.Context, client *kgo.Client, specs []Spec) error {
@@ -216,7 +217,7 @@ func (s *Spec) judge(details kadm.TopicDetails) error {
 	d, found := details[s.Name]
 	switch {
 	case !found || errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-		return problem.New(problem.KafkaTopic, "topic %s %w", s.Name, errMissing)
+		return problem.New(problem.KafkaTopic, "topic %s %w", s.Name, ErrMissing)
 	case errors.Is(d.Err, kerr.TopicAuthorizationFailed), errors.Is(d.Err, kerr.ClusterAuthorizationFailed):
 		return problem.New(problem.KafkaRefused, "describe topic %s: %w", s.Name, d.Err)
 	case d.Err != nil:

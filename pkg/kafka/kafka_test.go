@@ -130,7 +130,7 @@ func TestSpec_Judge(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := spec.judge(c.details)
-			if (err == nil) != (c.code == "") || err != nil && (problem.CodeOf(err) != c.code || errors.Is(err, errMissing) != c.missing) {
+			if (err == nil) != (c.code == "") || err != nil && (problem.CodeOf(err) != c.code || errors.Is(err, ErrMissing) != c.missing) {
 				t.Errorf("got %v, want code %q, missing %t", err, c.code, c.missing)
 			}
 			if err != nil && !c.missing && strings.Contains(err.Error(), "is missing") {

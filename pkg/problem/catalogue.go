@@ -9,6 +9,7 @@ const (
 	ConfigDuplicate  Code = "E-1005"
 	ConfigSecret     Code = "E-1006"
 	ConfigFile       Code = "E-1007"
+	ConfigFixed      Code = "E-1008"
 	MappingInvalid   Code = "E-1101"
 	MappingSample    Code = "E-1102"
 	MappingKey       Code = "E-1103"
@@ -35,12 +36,12 @@ const (
 
 	SourceRefused  Code = "E-4001"
 	SourceTakeover Code = "E-4002"
-	SourceBlocked  Code = "E-4003"
 	SessionLost    Code = "E-4004"
 	SourceDown     Code = "E-4005"
 	BrokerLoses    Code = "E-4006"
 	BrokerSlow     Code = "E-4007"
 	BrokerOpen     Code = "E-4008"
+	BrokerWill     Code = "E-4009"
 	ServerTrust    Code = "E-4101"
 	NodeMissing    Code = "E-4102"
 	ClientTrust    Code = "E-4103"
@@ -113,6 +114,7 @@ var catalogue = map[Code]Page{
 	ConfigDuplicate:  {"an id used twice", "nothing was started or changed", "give each source, mapping and system an id of its own"},
 	ConfigSecret:     {"a secret in plain text", "nothing was started or changed, and the value must count as known to everyone who can read the file", "move the secret to a file of mode 0600 and name it by the key ending in _file; then change the secret"},
 	ConfigFile:       {"a file that the configuration names cannot be used", "nothing was started or changed", "check path, owner and mode of the file named"},
+	ConfigFixed:      {"a key that cannot change while the program runs", "the new configuration was refused whole, the one before stays in force", "put the value back, or restart the program: a restart loses nothing that was acknowledged"},
 	MappingInvalid:   {"a mapping does not compile", "nothing was started or changed", "correct the expression at the place named; constants are quoted twice"},
 	MappingSample:    {"a mapping's sample gives another result than it states", "nothing was started or changed", "correct the mapping or the sample"},
 	MappingKey:       {"a mapping to lane quality has no natural key", "nothing was started: a message delivered twice would count twice", "add key: with what identifies the fact at its source, or key: arrival to accept double counting by name"},
@@ -140,9 +142,9 @@ var catalogue = map[Code]Page{
 	BrokerLoses:    {"the broker acknowledges messages that it then drops", "while the agent is away, what a machine sent is lost, and the machine does not know it", "set the broker up as the finding says; its shipped example configuration does"},
 	BrokerSlow:     {"the broker sends few messages without an acknowledgement", "each batch is small, so that fast sources wait at the broker", "raise the broker's in-flight limit, in Mosquitto max_inflight_messages 200"},
 	BrokerOpen:     {"the broker lets our user write where it has no business", "who takes this gateway over can speak for the machines, and perhaps any machine for another", "give each user of the broker its own topics by a list of rights; the shipped example does"},
+	BrokerWill:     {"the broker does not publish the will of a client that is gone", "a machine that is cut off looks alive to everybody who waits for its last word", "let the broker publish wills; in Mosquitto a client needs the right to write its will's topic"},
 	SourceRefused:  {"a source refuses the connection or subscription", "values of this source are not read; the gap is recorded", "check address, user, rights and topic filter of the source"},
 	SourceTakeover: {"another client uses this client id", "the two throw each other out; messages wait at the broker", "give each client an id of its own; look for a second agent with the same plant and id"},
-	SourceBlocked:  {"more messages arrived than the in-flight limit allows", "the link is closed and messages are delivered again; nothing is lost", "set the source's in_flight to the broker's in-flight limit"},
 	SourceDown:     {"a source cannot be reached", "its messages wait where they are; the connection is tried again by itself", "check the source, the link to it and the address"},
 	SessionLost:    {"the broker no longer knows our session", "messages sent while we were away may be lost at the broker; a gap is recorded", "check the broker's persistence and session expiry"},
 
@@ -169,7 +171,7 @@ var catalogue = map[Code]Page{
 	EventWaiting:    {"an event names an object that is not known yet", "it waits for that object; the lot is not parked", "none for 24 h; after that find the missing event"},
 	EventPoison:     {"an event makes its handler fail", "its lot is parked, other lots go on, holds pass", "correct it with deadletter fix, then deadletter redrive"},
 	EventParked:     {"an event waits behind a parked one", "later events of this lot wait in order, holds pass", "deal with the first parked event of the lot"},
-	OffsetRange:     {"the stored offset no longer exists in Kafka", "the partition stands still; nothing is skipped", "restore the topic or accept the missing range as a gap"},
+	OffsetRange:     {"the stored offset no longer exists in Kafka", "the partition stands still; nothing is skipped", "restore the topic with its records; where they are gone, stop the cloud, set next of the partition in the table kafka_offset to the first one that Kafka still has, and start it again: what is missing then shows as gaps, which no release passes before they are accepted"},
 	OffsetFence:     {"another process moved the offset", "this process stops working on the partition; nothing was written twice", "none if another copy took over; else look for a second cloud on the same database"},
 	RuleRefused:     {"a rule refuses this change", "the state did not change", "see the rule named in the cause"},
 	MappingFailed:   {"a message could not be mapped", "it is in quarantine with its raw bytes, and was acknowledged", "correct the mapping or the sender, then redrive it"},

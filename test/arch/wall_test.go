@@ -69,6 +69,7 @@ func wall() []row {
 		{pkg: "test/sim/...", ours: []string{"pkg/...", "schemas", "test/sim/..."}, third: []string{"..."}, why: "a fake imports nothing of the side that it judges"},
 		{pkg: "test/peers/...", ours: []string{"..."}, third: []string{"..."}, why: "judges what we have against servers of others"},
 		{pkg: "test/bench", ours: []string{"..."}, third: []string{"..."}, why: "measures what we have beside the libraries themselves"},
+		{pkg: "test/e2e/journey", ours: []string{"pkg/...", "test/sim/..."}, why: "walks as an engineer does, by the program alone"},
 		{pkg: "test/mutant", why: "patches and builds, and knows nothing of what it patches"},
 		{pkg: "test/holdfast-demo", ours: []string{"..."}, third: []string{"..."}, why: "shows all that there is"},
 	}

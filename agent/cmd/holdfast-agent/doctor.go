@@ -19,8 +19,8 @@ func (p *program) doctorCommand() *cobra.Command {
 		Use: "doctor", Short: "look at what the agent needs, and name the fix of each thing that is wrong", Args: cobra.NoArgs,
 		Long: "Looks at clock, disk, certificates, Kafka (reachability, rights, timestamp type), OPC UA servers (endpoint, trust, way to log\n" +
 			"in) and MQTT brokers. What a broker does is tried rather than believed: a session of its own goes away, 1,500 small messages\n" +
-			"below holdfast/doctor/ are published, and it must find them all; then it is deleted. OPC UA servers are asked up to the log-in.\n" +
-			"It works beside a running agent and without one.\n\n" +
+			"below holdfast/doctor/ are published, and it must find them all; a client dies, and its will must come; then all is deleted.\n" +
+			"OPC UA servers are asked up to the log-in. It works beside a running agent and without one.\n\n" +
 			"Exit code: 0 nothing failed, 1 something did, 3 the configuration does not load.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, name := range only {

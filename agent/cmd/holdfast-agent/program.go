@@ -70,7 +70,7 @@ func (p *program) root() *cobra.Command {
 	f.BoolVarP(&p.global.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&p.global.timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return problem.New(problem.Usage, "%w", err) })
-	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.lotCommand(), p.queueCommand(), p.tapCommand(), p.certCommand(), p.doctorCommand(), p.explainCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkConfigCommand(), p.statusCommand(), p.reloadCommand(), p.lotCommand(), p.queueCommand(), p.tapCommand(), p.certCommand(), p.doctorCommand(), p.explainCommand(), p.versionCommand())
 	root.AddCommand(p.checkFileCommands()...)
 	completeFlags(root)
 	return root

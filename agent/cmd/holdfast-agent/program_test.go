@@ -33,6 +33,7 @@ type fake struct {
 	lots   []localapi.Lot
 	fails  error // after four records, for every lot, and after what is tapped
 	tapped []localapi.Tapped
+	reload func(localapi.Reload) (localapi.Reloaded, error)
 
 	mu     sync.Mutex // guards orders
 	orders []localapi.Replay
@@ -66,6 +67,10 @@ func (f *fake) Lots(_ context.Context, after string) (localapi.Lots, error) {
 		}
 	}
 	return page, f.fails
+}
+
+func (f *fake) Reload(_ context.Context, _ string, order localapi.Reload) (localapi.Reloaded, error) {
+	return f.reload(order)
 }
 
 func (f *fake) PlanReplay(context.Context, localapi.Replay) (localapi.Plan, error) {
@@ -163,7 +168,10 @@ func outage() localapi.Status {
 	const gib = 1 << 30
 	return localapi.Status{
 		Format: localapi.Format, Plant: "halle-1", Agent: "gw1", Build: "v1.4.0", Epoch: "634754391577304a0720831797378ae0", Config: "7f3c01ab22cd",
-		UpSince: ago(19*24*time.Hour + 4*time.Hour), AsOf: asOf,
+		UpSince: ago(19*24*time.Hour + 4*time.Hour), AsOf: asOf, ConfigSince: ago(26 * time.Hour),
+		ConfigRefused: &localapi.Refusal{
+			At: ago(6 * time.Minute), Problem: "agent.yaml:12:9   queue.disk cannot change while the agent runs: restart it (queue.disk changed: 8GiB -> 4GiB)   (E-1008)\nconf.d/press.yaml:4:5   unknown key \"brokr\"\x1b[2J   (E-1003)",
+		},
 		Uplink: localapi.Uplink{
 			Since: ago(3*time.Hour + 12*time.Minute), NextTry: asOf.Add(27 * time.Second),
 			LastError: "reach [kafka-1:9093]: dial tcp kafka-1:9093: i/o timeout (E-2101)", Answered: 5118, Head: ago(3*time.Hour + 12*time.Minute),
@@ -206,7 +214,7 @@ func outage() localapi.Status {
 
 func TestStatus(t *testing.T) {
 	calm := localapi.Status{
-		Format: localapi.Format, Plant: "p1", Agent: "gw1", Build: "v1.4.0", Epoch: "634754391577304a0720831797378ae0", Config: "7f3c01ab22cd", UpSince: ago(90 * time.Second), AsOf: asOf,
+		Format: localapi.Format, Plant: "p1", Agent: "gw1", Build: "v1.4.0", Epoch: "634754391577304a0720831797378ae0", Config: "7f3c01ab22cd", UpSince: ago(90 * time.Second), ConfigSince: ago(90 * time.Second), AsOf: asOf,
 		Uplink:   localapi.Uplink{Up: true, Since: ago(80 * time.Second), Answered: 12, Head: ago(4 * time.Second)},
 		Downlink: localapi.Downlink{Up: true, Since: ago(80 * time.Second), Barrier: 12, Heard: ago(9 * time.Second), Lots: 3, MaxAge: 14_400},
 		Lanes:    []localapi.Lane{{Name: "quality", Bytes: 64 << 10, Quota: 5 << 30}, {Name: "telemetry", Bytes: 64 << 10, Quota: 2 << 30}},

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,11 +20,14 @@ import (
 func (p *program) runCommand() *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "run", Short: "read, store and send until SIGTERM", Args: cobra.NoArgs,
+		Use: "run", Short: "read, store and send until SIGTERM; SIGHUP has the configuration taken anew", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if format != telemetry.FormatJSON && format != telemetry.FormatConsole {
 				return problem.New(problem.Usage, "log format %q: want json or console", format)
 			}
+			hangups := make(chan os.Signal, 1) // of several that come at once one is enough
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
 			cfg, mapper, err := agent.Load(p.global.config, p.lookupEnv)
 			if err != nil {
 				return err
@@ -32,6 +38,7 @@ func (p *program) runCommand() *cobra.Command {
 			log.SetOutput(logger)
 			a := agent.New(cfg, mapper, logger)
 			a.Notifier = telemetry.NewNotifier(p.lookupEnv)
+			a.File, a.LookupEnv, a.Hangups = p.global.config, p.lookupEnv, hangups
 			return a.Run(c.Context())
 		},
 	}
@@ -49,9 +56,9 @@ type checked struct {
 
 func (p *program) checkConfigCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check-config", Short: "check the configuration, all of it at once, and run the mappings' samples", Args: cobra.NoArgs,
+		Use: "check-config", Short: "check the configuration, all of it at once, with the secrets and certificates that it names, and run the mappings' samples", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, _, err := agent.Load(p.global.config, p.lookupEnv)
+			cfg, err := agent.Check(p.global.config, p.lookupEnv)
 			if err != nil {
 				return err
 			}

@@ -75,8 +75,9 @@ func (p *program) write(text string) error {
 // statusText is a status for a person: first the link and the queue, then the sources, then what needs a thought.
 func (p *program) statusText(s *localapi.Status) string {
 	w := new(strings.Builder)
-	fmt.Fprintf(w, "Plant %s   agent %s   %s   up %s   config %s   as of %s\n",
-		s.Plant, s.Agent, s.Build, localapi.Age(s.AsOf.Sub(s.UpSince)), s.Config, p.clock(s.AsOf))
+	fmt.Fprintf(w, "Plant %s   agent %s   %s   up %s   config %s%s   as of %s\n",
+		s.Plant, s.Agent, s.Build, localapi.Age(s.AsOf.Sub(s.UpSince)), s.Config, reloadedSince(s), p.clock(s.AsOf))
+	p.showRefused(w, s)
 	p.showUplink(w, s)
 	p.showDownlink(w, s)
 	showQueue(w, s)
@@ -85,6 +86,25 @@ func (p *program) statusText(s *localapi.Status) string {
 	p.showEnding(w, s)
 	showNotes(w, s)
 	return w.String()
+}
+
+// reloadedSince says since when the configuration is in force, where that is not since the start.
+func reloadedSince(s *localapi.Status) string {
+	if !s.ConfigSince.After(s.UpSince) {
+		return ""
+	}
+	return " for " + localapi.Age(s.AsOf.Sub(s.ConfigSince))
+}
+
+// showRefused says why the configuration as it is now is not the one in force.
+func (p *program) showRefused(w *strings.Builder, s *localapi.Status) {
+	if s.ConfigRefused == nil {
+		return
+	}
+	fmt.Fprintf(w, "%s %s ago, and the one before goes on:\n", p.paint(red, "a newer configuration was refused"), localapi.Age(s.AsOf.Sub(s.ConfigRefused.At)))
+	for line := range strings.Lines(s.ConfigRefused.Problem) {
+		fmt.Fprintf(w, "  %s\n", clean(strings.TrimRight(line, "\n")))
+	}
 }
 
 func (p *program) showUplink(w *strings.Builder, s *localapi.Status) {

@@ -13,8 +13,8 @@ import (
 const (
 	// DefaultMaxPayload is far above what a machine sends and far below what hurts the agent.
 	DefaultMaxPayload = config.MiB
-	// DefaultInFlight is what brokers set up for this product allow; in Mosquitto's own defaults it is 20. Too large a
-	// figure costs a little memory, too small a one costs the link.
+	// DefaultInFlight is more than brokers set up for this product allow; in Mosquitto's own defaults it is 20. Too large a
+	// figure costs a little memory; with too small a one the rest of a burst waits in the link.
 	DefaultInFlight = 1000
 
 	// DefaultDisconnectGap has room for the first four tries, so that a broker that is restarted and a link that is gone for
@@ -37,7 +37,7 @@ type Config struct {
 	MinQoS     int             `yaml:"min_qos" doc:"1: messages that were published with QoS 0 are warned about; 0: they are not"`
 	MaxPayload config.ByteSize `yaml:"max_payload" doc:"of a longer message only head, length and hash are kept"`
 	Discard    []string        `yaml:"discard" doc:"filters of topics that are counted and dropped"`
-	InFlight   int             `yaml:"in_flight" doc:"how many unacknowledged messages the broker sends at most, or more"`
+	InFlight   int             `yaml:"in_flight" doc:"half of how many messages are taken in before they are stored, or of 2000 if that is more; the broker's in-flight limit, or above it"`
 
 	DisconnectGap time.Duration `yaml:"disconnect_gap" doc:"how long a lost connection may take to come back before no lot that the source may know of is released; empty: 10s"`
 

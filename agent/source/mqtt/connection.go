@@ -26,10 +26,11 @@ const (
 	maxBatch      = 500     // signals
 	maxBatchBytes = 1 << 20 // of payload
 
-	// minRoom is the least room between the library and the committer. It must be above the broker's in-flight limit:
-	// the handler never waits, since a handler that does keeps the library from answering pings.
+	// minRoom is the least room between link and committer, in messages. When it is full the link is read no further: the
+	// handler never waits, since a handler that does keeps the library from answering pings. No broker may send more than
+	// its in-flight limit without an acknowledgement, but Mosquitto up to 2.0.11 sends as many anew at each of them.
 	minRoom = 2000
-	// maxInHand bounds the payloads in that room, in bytes: at it the link is read no further.
+	// maxInHand bounds the payloads in that room, in bytes.
 	maxInHand = 64 << 20
 
 	keepAlive      = 15 * time.Second
@@ -68,14 +69,13 @@ type connection struct {
 
 	arrived atomic.Uint64 // PUBLISH packets that the handler has seen
 	stored  int           // messages stored and acknowledged
-	blocked atomic.Bool
 }
 
 // connection runs one connection until it is lost or ctx ends. It returns how long it stood after CONNACK, and why it
 // ended; nil means that ctx ended.
 func (s *Source) connection(ctx context.Context, emit source.Emit) (life time.Duration, err error) {
 	room := max(2*s.cfg.InFlight, minRoom)
-	c := &connection{Source: s, table: newTable(room), gate: newGate(max(maxInHand, 2*int64(s.cfg.MaxPayload))), in: make(chan delivery, room), lost: make(chan error, 1)}
+	c := &connection{Source: s, table: newTable(room), gate: newGate(max(maxInHand, 2*int64(s.cfg.MaxPayload)), room), in: make(chan delivery, room), lost: make(chan error, 1)}
 	s.super.Set(source.Connecting, nil)
 	var present bool
 	if ended := s.super.Reach(ctx, emit, func() { present, err = c.open(ctx) }); ended != nil || ctx.Err() != nil {
@@ -103,10 +103,7 @@ func (c *connection) hangUp() {
 
 // why names our own reason for a loss, where there is one.
 func (c *connection) why(err error) error {
-	switch own := c.guard.why(); {
-	case c.blocked.Load():
-		return problem.New(problem.SourceBlocked, "more than %d messages came unacknowledged, although in_flight is %d", cap(c.in), c.cfg.InFlight)
-	case own != nil:
+	if own := c.guard.why(); own != nil {
 		return problem.New(problem.SourceRefused, "link to broker %s was closed: %w", c.address.Host, own)
 	}
 	if _, ok := errors.AsType[*problem.Problem](err); ok {
@@ -185,6 +182,7 @@ func (c *connection) receive(_ paho.Client, m paho.Message) {
 			c.super.Update(func(st *source.Status) { st.Duplicates++ })
 		}
 		if kind == inHand {
+			c.gate.release(0)
 			return
 		}
 		d.store = kind == fresh
@@ -197,14 +195,7 @@ func (c *connection) receive(_ paho.Client, m paho.Message) {
 		d.signal = c.signal(m, cut)
 	}
 	c.gate.take(len(d.signal.Raw))
-	select {
-	case c.in <- d:
-	default:
-		c.blocked.Store(true)
-		_ = c.guard.Close()
-		c.super.Set(source.BackingOff, c.why(net.ErrClosed)) // the committer may wait for the queue for a long time yet
-		c.end(net.ErrClosed)                                 // the library takes a closed socket for its own doing and says nothing
-	}
+	c.in <- d // there is room for all that the gate lets in
 }
 
 // end says once that the connection is lost. It never waits.
@@ -314,6 +305,10 @@ func (c *connection) read(ctx context.Context, emit source.Emit, present bool) e
 			retry, sub = nil, c.subscribe()
 			answer.Reset(c.pace.answer)
 		case <-answer.C:
+			if len(c.in) > 0 || time.Since(c.calm.heard) < c.pace.answer { // it may wait behind what we read no faster
+				answer.Reset(c.pace.answer)
+				continue
+			}
 			return problem.New(problem.SourceDown, "broker %s does not answer the subscription", c.address.Host)
 		case <-tick.C:
 			if err := c.idle(ctx, emit, sub == nil); err != nil {

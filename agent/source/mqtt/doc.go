@@ -16,7 +16,8 @@
 // unless the broker's in-flight limit is 1. Neither packet id nor DUP flag proves that a message was stored: they hold
 // within one connection only, so the table of packet ids is made anew with each.
 //
-// At most 64 MiB of payloads (or two of max_payload, if that is more) are in hand; at that the link is read no further.
+// At most 64 MiB of payloads (or two of max_payload, if that is more) and twice in_flight messages (or 2000) are in hand; at
+// that the link is read no further.
 //
 // # Reading the source
 //

@@ -268,6 +268,7 @@ func (g *guard) publish(first byte, length int) error {
 		return fmt.Errorf("%w: PUBLISH with QoS 3", errPacket)
 	}
 	g.publishes.Add(1)
+	g.gate.enter()
 	frame := appendLength([]byte{first}, length)
 	if length <= g.limit {
 		g.out, g.pass = frame, length

@@ -27,7 +27,7 @@ func (w wire) SetReadDeadline(_ time.Time) error { return nil }
 const testLimit = 64 << 10
 
 func guarded(sent ...[]byte) *guard {
-	return newGuard(wire{r: bytes.NewReader(bytes.Join(sent, nil))}, testLimit, 2, newGate(1<<30))
+	return newGuard(wire{r: bytes.NewReader(bytes.Join(sent, nil))}, testLimit, 2, newGate(1<<30, 1000))
 }
 
 func connack() []byte { return []byte{typeConnack << 4, 2, 0, 0} }
@@ -122,22 +122,33 @@ func TestGuard_ShowsLifeWhileDiscarding(t *testing.T) {
 }
 
 func TestGuard_ReadsNoFurtherWhileTheGateIsShut(t *testing.T) {
-	g := guarded(connack(), publish(1, 1, "a", []byte("x")))
-	if _, err := packets.ReadPacket(g); err != nil {
-		t.Fatal(err)
-	}
-	g.life = time.Millisecond
-	g.gate.take(1 << 30)
-	for range 3 {
-		p, err := packets.ReadPacket(g)
-		if _, ok := p.(*packets.PingrespPacket); !ok || err != nil {
-			t.Fatalf("the library got %v, %v; want an answer to its ping", p, err)
-		}
-	}
-	g.life = time.Minute
-	go g.gate.release(1)
-	if p := nextPublish(t, g); string(p.Payload) != "x" {
-		t.Errorf("the message came as %q", p.Payload)
+	for name, shut := range map[string]struct {
+		gate *gate
+		by   int // bytes that are in hand
+	}{"Bytes": {newGate(10, 1000), 10}, "Messages": {newGate(1<<30, 1), 0}} {
+		t.Run(name, func(t *testing.T) {
+			g := guarded(connack(), publish(1, 1, "a", []byte("x")), publish(1, 2, "a", []byte("y")))
+			g.gate = shut.gate
+			if _, err := packets.ReadPacket(g); err != nil {
+				t.Fatal(err)
+			}
+			if p := nextPublish(t, g); string(p.Payload) != "x" {
+				t.Errorf("the first message came as %q", p.Payload)
+			}
+			g.gate.take(shut.by)
+			g.life = time.Millisecond
+			for range 3 {
+				p, err := packets.ReadPacket(g)
+				if _, ok := p.(*packets.PingrespPacket); !ok || err != nil {
+					t.Fatalf("the library got %v, %v; want an answer to its ping", p, err)
+				}
+			}
+			g.life = time.Minute
+			go g.gate.release(shut.by)
+			if p := nextPublish(t, g); string(p.Payload) != "y" {
+				t.Errorf("the second message came as %q", p.Payload)
+			}
+		})
 	}
 }
 
@@ -170,7 +181,7 @@ func TestGuard_ClosesTheLink(t *testing.T) {
 func TestGuard_StalledPacketEndsTheLink(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer func() { _ = theirs.Close() }()
-	g := newGuard(ours, testLimit, 1, newGate(1<<30))
+	g := newGuard(ours, testLimit, 1, newGate(1<<30, 1000))
 	g.stall = 50 * time.Millisecond
 	go func() {
 		_, _ = theirs.Write(connack())
@@ -192,7 +203,7 @@ func FuzzGuard(f *testing.F) {
 	f.Add(append(connack(), typeSuback<<4, 4, 0, 1, 1, 0x80))
 	f.Add([]byte{typePublish << 4, 0xff, 0xff, 0xff, 0x7f})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		g := newGuard(wire{r: bytes.NewReader(sent)}, headBytes, 2, newGate(1<<30))
+		g := newGuard(wire{r: bytes.NewReader(sent)}, headBytes, 2, newGate(1<<30, 1000))
 		published := uint64(0)
 		for {
 			p, err := packets.ReadPacket(g)

@@ -29,9 +29,14 @@ type Probed struct {
 	Dropped int64
 
 	// Open says that our user may write where nothing of it belongs: the broker has no list of rights, or one with a hole.
+	// False proves less: what nobody may read comes back to nobody.
 	Open bool
+	// Will says that the broker publishes what a client has left for the case that its connection dies.
+	Will bool
 
-	Refused []string // filters of the source that it refuses
+	// Refused are filters of the source that it refuses. Those that it grants it may still keep for itself: Mosquitto looks at
+	// its list of rights when it delivers, and not before.
+	Refused []string
 	Weak    []string // filters that it grants with QoS 0 only
 }
 
@@ -207,6 +212,9 @@ func (x *prober) others(ctx context.Context, p *Probed) error {
 	if err := x.foreign(ctx, p); err != nil {
 		return err
 	}
+	if err := x.will(ctx, client, p); err != nil {
+		return err
+	}
 	if err := x.large(ctx, client, p); err != nil {
 		return err
 	}
@@ -232,6 +240,33 @@ func (x *prober) foreign(ctx context.Context, p *Probed) error {
 		m.Ack()
 		p.Open = p.Open || m.Topic() == topic
 		return p.Open
+	})
+}
+
+// will lets a client die that has left a will, by cutting its connection, and sees whether the will is published.
+func (x *prober) will(ctx context.Context, client paho.Client, p *Probed) error {
+	topic := x.topic + "/will"
+	if err := x.subscribe(client, topic); err != nil {
+		return err
+	}
+	var link net.Conn
+	dying, err := x.connectBy(ctx, x.id+"-will", true, func(o *paho.ClientOptions) {
+		o.SetBinaryWill(topic, []byte("doctor"), 1, false)
+		open := o.CustomOpenConnectionFn
+		o.SetCustomOpenConnectionFn(func(u *url.URL, by paho.ClientOptions) (conn net.Conn, err error) {
+			link, err = open(u, by)
+			return link, err
+		})
+	})
+	if err != nil {
+		return nil //nolint:nilerr // a broker that lets no client with a will in publishes none
+	}
+	_ = link.Close() // without a DISCONNECT, as a cable that is pulled
+	dying.Disconnect(0)
+	return x.receive(ctx, x.pace.step/2, func(m paho.Message) bool {
+		m.Ack()
+		p.Will = p.Will || m.Topic() == topic
+		return p.Will
 	})
 }
 
@@ -282,6 +317,11 @@ func (x *prober) filters(client paho.Client, p *Probed) error {
 
 // connect opens a connection of its own; clean ends the session of that name.
 func (x *prober) connect(ctx context.Context, id string, clean bool) (paho.Client, error) {
+	return x.connectBy(ctx, id, clean, func(*paho.ClientOptions) {})
+}
+
+// connectBy is like connect, with further options.
+func (x *prober) connectBy(ctx context.Context, id string, clean bool, further func(*paho.ClientOptions)) (paho.Client, error) {
 	password, err := x.cfg.PasswordFile.Read()
 	if err != nil {
 		return nil, err
@@ -306,6 +346,7 @@ func (x *prober) connect(ctx context.Context, id string, clean bool) (paho.Clien
 		}
 		return conn, err
 	})
+	further(o)
 	client := paho.NewClient(o)
 	token := client.Connect()
 	<-token.Done() // bounded by connectTimeout

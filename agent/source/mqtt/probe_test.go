@@ -32,7 +32,7 @@ func TestProbe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Sent != probeMessages || p.Kept != p.Sent || p.InFlight != 200 || p.Large != Delivered || !p.Open || p.Dropped != -1 || len(p.Refused)+len(p.Weak) > 0 {
+		if p.Sent != probeMessages || p.Kept != p.Sent || p.InFlight != 200 || p.Large != Delivered || !p.Open || !p.Will || p.Dropped != -1 || len(p.Refused)+len(p.Weak) > 0 {
 			t.Errorf("broker was seen to do %+v", p)
 		}
 	})

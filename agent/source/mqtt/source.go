@@ -123,7 +123,7 @@ func (s *Source) unseen(string) (from time.Time, known bool) { return s.cursor.U
 // ending judges how a connection ended. Life is how long it stood after CONNACK, 0 if it never did.
 func (s *Source) ending(life time.Duration, err error) source.Ending {
 	e := source.Ending{Err: err, Steady: life >= s.pace.short}
-	own := problem.CodeOf(err) == problem.SourceBlocked || errors.Is(err, errPacket)
+	own := errors.Is(err, errPacket)
 	switch {
 	case e.Steady:
 		s.short, s.own = 0, 0

@@ -51,6 +51,16 @@ func ownIdentity(cfg *Config, t trust, uri string, now time.Time) (identity, err
 	return readIdentity(file, file)
 }
 
+// CheckIdentity reads the certificate and key that the configuration names; nil where it names none, since then they are
+// made at the first start.
+func (c *Config) CheckIdentity() error {
+	if c.Certificate == "" {
+		return nil
+	}
+	_, err := readIdentity(string(c.Certificate), string(c.Key))
+	return err
+}
+
 // ownFile returns the file with the certificate and key that are made at the first start.
 func ownFile(t trust) string { return filepath.Join(t.path("own"), "holdfast.pem") }
 

@@ -93,9 +93,8 @@ func (l *life) changed(w *watch, dv *ua.DataValue, members []*ua.DataValue, arri
 	t := w.track
 	before := t.last
 	r := l.values.value(w, dv, members, arrived, flags...)
-	waited := arrived.Before(t.filled) && !r.at.IsZero() && !r.at.After(t.last) // here, while history, which has it, was read
 	v := verdict{repeated: true}
-	if !waited {
+	if !t.waited(&r, arrived) {
 		v = t.observe(&r)
 	}
 	if v.repeated {

@@ -216,6 +216,7 @@ func (l *life) noHistory(w *watch, err error) {
 func (l *life) historic(p *past, dv *ua.DataValue, b *source.Batch) {
 	t := p.w.track
 	r := l.values.value(p.w, dv, nil, l.deps.Now(), source.FlagBackfilled)
+	t.remember(&r)
 	if !r.at.Before(t.last) {
 		v := t.observe(&r)
 		if v.repeated {

@@ -172,3 +172,35 @@ func TestPast_Fresh(t *testing.T) {
 		t.Errorf("a repair gives %d values, done %t", len(got), gap.done)
 	}
 }
+
+// TestLife_HistoryBeforeSubscription: what history had, the subscription brings a moment later, too. It is no new fact, and it
+// begins no sequence anew.
+func TestLife_HistoryBeforeSubscription(t *testing.T) {
+	l := deskLife(t, Config{Items: []Item{{Node: "nsu=urn:x;s=Count", Pattern: PatternRecord, Seq: "."}}, History: &History{}})
+	w := &watch{role: roleValue, track: l.tracks[0]}
+	l.watches = []*watch{w}
+	begin := time.Now().Add(-time.Minute).UTC().Truncate(time.Millisecond)
+	value := func(n uint32) *ua.DataValue {
+		return &ua.DataValue{EncodingMask: ua.DataValueValue | ua.DataValueSourceTimestamp, Value: ua.MustVariant(n), SourceTimestamp: begin.Add(time.Duration(n) * time.Second)}
+	}
+	var b source.Batch
+	l.changed(w, value(1), nil, l.deps.Now(), &b)
+	for n := uint32(2); n <= 4; n++ {
+		l.historic(&past{w: w}, value(n), &b)
+	}
+	w.track.filled = l.deps.Now()
+	late := w.track.filled.Add(time.Second)
+	for n := uint32(3); n <= 6; n++ {
+		l.changed(w, value(n), nil, late, &b)
+	}
+	var got []uint64
+	for _, s := range b.Signals {
+		got = append(got, *s.Seq)
+	}
+	if !slices.Equal(got, numbers(6)) || len(b.Gaps) > 0 {
+		t.Errorf("numbers %v, gaps %+v", got, b.Gaps)
+	}
+	if n := l.Status().Duplicates; n != 2 {
+		t.Errorf("%d duplicates, want 2", n)
+	}
+}

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -21,8 +22,35 @@ type track struct {
 	near  bool      // last is that of another item near to it: the cursor had no room for all
 	gapTo time.Time // end of its newest gap
 
-	filling *past     // its history is read while newer values come: the hole between them is known; nil = it is not
-	filled  time.Time // by our clock: when its history of this life was read; zero = it was not
+	filling  *past     // its history is read while newer values come: the hole between them is known; nil = it is not
+	filled   time.Time // by our clock: when its history of this life was read; zero = it was not
+	historic []seen    // newest values that history had, oldest first: what the subscription may bring, too
+}
+
+// seen tells values of one item apart.
+type seen struct {
+	at    time.Time
+	print string
+}
+
+// mostHistoric is more than a server keeps for one item of a subscription.
+const mostHistoric = 1000
+
+// remember keeps a value of history in mind.
+func (t *track) remember(r *reading) {
+	if len(t.historic) >= mostHistoric {
+		t.historic = slices.Delete(t.historic, 0, mostHistoric/2)
+	}
+	t.historic = append(t.historic, seen{r.at, r.print})
+}
+
+// waited tells whether a value of the subscription lay at the server or here while history, which had it, was read.
+func (t *track) waited(r *reading, arrived time.Time) bool {
+	if r.at.IsZero() || r.at.After(t.last) {
+		t.historic = nil // the subscription is past it
+		return false
+	}
+	return arrived.Before(t.filled) || slices.Contains(t.historic, seen{r.at, r.print})
 }
 
 // known tells whether something was read of it before, so that something can be missing.

@@ -156,7 +156,7 @@ func (l *life) readAttributes(ctx context.Context, nodes []*ua.NodeID, attribute
 func (l *life) resolve(ctx context.Context) error {
 	l.watches = nil
 	for _, t := range l.tracks {
-		t.filling, t.filled = nil, time.Time{}
+		t.filling, t.filled, t.historic = nil, time.Time{}, nil
 		w := &watch{track: t, heard: time.Now()}
 		if t.events != nil {
 			w.role = roleEvents
