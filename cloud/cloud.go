@@ -29,6 +29,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/cloud/workflow"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/failpoint"
+	"github.com/holdfast-mesh/holdfast/pkg/kafka"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
 	"github.com/holdfast-mesh/holdfast/pkg/telemetry"
 )
@@ -42,6 +43,7 @@ type Cloud struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 	listener net.Listener
+	missing  func() []string // what keeps the cloud from being ready, a sentence each; nil = not known yet
 }
 
 // New checks nothing that Load has not checked, and does no I/O.
@@ -50,7 +52,7 @@ func New(cfg Config, log zerolog.Logger) *Cloud {
 }
 
 // Run opens the store, makes what is missing in Kafka where the configuration says so, and works until ctx ends. It
-// logs "ready" with its address once it works.
+// logs "ready" with its address once it works and all of its topics are there.
 func (c *Cloud) Run(ctx context.Context) (err error) {
 	s, err := c.cfg.Database.open(ctx)
 	if err != nil {
@@ -68,7 +70,6 @@ func (c *Cloud) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.log.Info().Str(telemetry.KeyAddress, c.listener.Addr().String()).Msg("ready")
 	return c.runAll(ctx, parts)
 }
 
@@ -99,10 +100,11 @@ func (c *Cloud) build(ctx context.Context, s *store.Store) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := intake.New(intake.Config{Kafka: c.cfg.Kafka, Group: "holdfast-cloud-" + s.ID(), Instance: instance}, engine, offsets, c.log, c.registry)
+	in, err := intake.New(intake.Config{Kafka: c.cfg.Kafka, Group: "holdfast-cloud-" + s.ID(), Instance: instance, Topics: c.topics()}, engine, offsets, c.log, c.registry)
 	if err != nil {
 		return nil, err
 	}
+	c.missing = in.Missing
 	feeds, err := c.feeds(s, engine, systems)
 	if err != nil {
 		return nil, err
@@ -130,6 +132,7 @@ func (c *Cloud) build(ctx context.Context, s *store.Store) ([]part, error) {
 	server := telemetry.NewServer(handler, c.log)
 	return []part{
 		{"service manager", func(ctx context.Context) error { return c.inform(ctx, s) }}, // hears first that the end has begun
+		{"ready", func(ctx context.Context) error { return c.sayReady(ctx, in.Found()) }},
 		{"console", pages.Run}, // before the API, so that no open stream keeps the server from stopping
 		{"api", func(ctx context.Context) error { return telemetry.Serve(ctx, c.listener, server) }},
 		{"intake", in.Run},
@@ -180,7 +183,7 @@ func (c *Cloud) handler(s *store.Store, engine *workflow.Engine, sealer *ledger.
 		if err := s.Ping(ctx); err != nil {
 			return []string{"the database does not answer: " + err.Error()}
 		}
-		return nil
+		return c.missing()
 	})
 	zones, oneSigner := map[event.PlantID]string{}, map[event.PlantID]bool{}
 	for _, p := range c.cfg.Plants {
@@ -296,15 +299,45 @@ func breakerGauge(id string, g *connector.Guard) prometheus.Collector {
 	})
 }
 
-// ensureTopics checks the topics against their specification, and makes missing ones where the configuration says so.
-func (c *Cloud) ensureTopics(ctx context.Context) error {
+// topics are all that the cloud reads and writes.
+func (c *Cloud) topics() []kafka.Spec {
 	specs := c.cfg.Kafka.CloudSpecs()
 	for _, p := range c.cfg.Plants {
 		specs = append(specs, c.cfg.Kafka.PlantSpecs(p.ID)...)
 	}
+	return specs
+}
+
+// ensureTopics checks the topics against their specification, and makes missing ones where the configuration says so. One that
+// a person has to make stops nothing: what belongs to it waits, and until it is there the cloud is not ready.
+func (c *Cloud) ensureTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return c.cfg.Kafka.Ensure(ctx, specs, c.log)
+	err := c.cfg.Kafka.Ensure(ctx, c.topics(), c.log)
+	var each interface{ Unwrap() []error }
+	if c.cfg.Kafka.CreateTopics || !errors.As(err, &each) {
+		return err
+	}
+	var errs []error
+	for _, err := range each.Unwrap() {
+		if errors.Is(err, kafka.ErrMissing) {
+			c.log.Warn().Err(err).Msg("topic is missing, what belongs to it waits")
+			continue
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// sayReady logs that the cloud is ready once all topics are there.
+func (c *Cloud) sayReady(ctx context.Context, found <-chan struct{}) error {
+	select {
+	case <-found:
+		c.log.Info().Str(telemetry.KeyAddress, c.listener.Addr().String()).Msg("ready")
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // stopLimit bounds how long one part may take to stop.

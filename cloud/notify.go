@@ -27,7 +27,8 @@ func (c *Cloud) inform(ctx context.Context, s *store.Store) error {
 	quiet := telemetry.Quiet{Log: c.log, Now: failpoint.Now}
 	say := func(states ...string) { c.Notifier.Tell(&quiet, states...) }
 	defer say(telemetry.NotifyStopping)
-	say(telemetry.NotifyReady, backlog(ctx, s))
+	// The manager would give up a start that waits for a topic which a person has to make; the line says what is missing.
+	say(telemetry.NotifyReady, c.status(ctx, s))
 	tick := time.NewTicker(c.Notifier.Pace(statusEvery))
 	defer tick.Stop()
 	for {
@@ -37,9 +38,23 @@ func (c *Cloud) inform(ctx context.Context, s *store.Store) error {
 		case <-tick.C:
 			// A database that is down is no reason to start anew: the cloud goes on by itself when it is back. One that neither
 			// answers nor refuses keeps this line from being reached.
-			say(backlog(ctx, s), telemetry.NotifyAlive)
+			say(c.status(ctx, s), telemetry.NotifyAlive)
 		}
 	}
+}
+
+// status says in one line what is missing, else how much waits.
+func (c *Cloud) status(ctx context.Context, s *store.Store) string {
+	if c.missing != nil {
+		switch missing := c.missing(); len(missing) {
+		case 0:
+		case 1:
+			return telemetry.NotifyStatus("not ready: " + missing[0])
+		default:
+			return telemetry.NotifyStatus(fmt.Sprintf("not ready: %s, and %d more", missing[0], len(missing)-1))
+		}
+	}
+	return backlog(ctx, s)
 }
 
 // backlog says in one line how many effects have not been carried out, how old they are, and what has not reached Kafka.

@@ -48,6 +48,8 @@ type Config struct {
 	Systems map[string]func() Health
 	// AnswerWithin is how long an agent that is to be retired is waited for; 0 = 6 s.
 	AnswerWithin time.Duration
+	// BodyWithin is how long the body of a request may take to come; 0 = 5 s.
+	BodyWithin time.Duration
 }
 
 // server answers the requests.
@@ -116,7 +118,7 @@ const metaAction = "action"
 // route adds one operation.
 func route[I, O any](s *server, method, path string, a action, does string, handle func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
-		OperationID: method + " " + path, Method: method, Path: Base + path, Summary: does, MaxBodyBytes: maxBody + 1,
+		OperationID: method + " " + path, Method: method, Path: Base + path, Summary: does, MaxBodyBytes: maxBody + 1, BodyReadTimeout: s.cfg.BodyWithin,
 		Metadata: map[string]any{metaAction: string(a)}, Security: []map[string][]string{{"token": {}}},
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {

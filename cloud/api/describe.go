@@ -48,7 +48,7 @@ func describe(data event.Data) string {
 	case *event.EvidenceAccepted:
 		what := "gap " + string(d.GapID)
 		if d.GapID == "" {
-			what = fmt.Sprintf("missing answer of %s/%s to barrier %d", d.Plant, d.Agent, d.Barrier)
+			what = fmt.Sprintf("missing answer of %s/%s", d.Plant, d.Agent)
 		}
 		return fmt.Sprintf("%s accepted for the lot by %s: %s", what, persons(d.Signatures), d.Reason)
 	case *event.LotStatusChanged:

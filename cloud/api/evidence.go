@@ -194,7 +194,7 @@ func waitsFor(f *quality.Facts, r *EvidenceRequest) error {
 	case f.Lot.Release.State != quality.Asking || !f.Asked():
 		return problem.New(problem.RuleRefused, "lot %s is not asking for answers now: its release is at %s", f.Lot.Key, f.Lot.Release.State)
 	case f.Ask.Barrier != r.Barrier:
-		return problem.New(problem.RuleRefused, "lot %s asks for barrier %d, the request is about barrier %d", f.Lot.Key, f.Ask.Barrier, r.Barrier)
+		return problem.New(problem.RuleRefused, "lot %s has asked anew since: its question is barrier %d, the request is about barrier %d", f.Lot.Key, f.Ask.Barrier, r.Barrier)
 	case f.Answers[i].Has(r.Barrier):
 		return problem.New(problem.RuleRefused, "agent %s/%s has answered barrier %d", r.Plant, r.Agent, r.Barrier)
 	}

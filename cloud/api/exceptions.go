@@ -436,7 +436,7 @@ type DeadletterMove struct {
 
 // history tells what was done about a record, oldest first: when it was kept and last tried, and what the ledger has.
 func history(tx *store.Tx, r *store.DeadletterRow) ([]DeadletterMove, error) {
-	all := []DeadletterMove{{At: r.At, Act: "kept", By: r.Principal}}
+	all := []DeadletterMove{{At: r.At, Act: "kept", By: workflow.System, Reason: "it came from " + senderOf(r)}}
 	if r.Attempts > 1 && r.State.Open() {
 		all = append(all, DeadletterMove{At: r.Updated, Act: "tried"})
 	}
@@ -447,6 +447,20 @@ func history(tx *store.Tx, r *store.DeadletterRow) ([]DeadletterMove, error) {
 		all = append(all, DeadletterMove{At: e.At, Act: act, By: e.Principal, Reason: e.Reason})
 	}
 	return all, err
+}
+
+// senderOf names who a record came from: the person or system at the cloud's door, else the agent, else its plant.
+func senderOf(r *store.DeadletterRow) string {
+	agent := r.Message.Header(event.HeaderAgent)
+	switch {
+	case r.Principal != "":
+		return r.Principal
+	case r.Plant == "":
+		return "Holdfast itself"
+	case agent == "":
+		return "plant " + string(r.Plant)
+	}
+	return string(r.Plant) + "/" + agent
 }
 
 // relatives returns the records that a record replaces and is replaced by; 0 = none.

@@ -52,7 +52,7 @@ func TestAPI_DeadletterGroups(t *testing.T) {
 	if waits.Code != problem.EventWaiting || !waits.DueAt.Equal(waits.FirstAt.Add(24*time.Hour)) || waits.States[0].State != store.Waiting {
 		t.Errorf("what waits for its lot is %+v", waits)
 	}
-	if parked.Code != problem.EventParked || parked.Count != 1 || parked.Cause != "event … waits behind another of …" {
+	if parked.Code != problem.EventParked || parked.Count != 1 || parked.Cause != "it waits behind an earlier record of the same lot or machine" {
 		t.Errorf("what waits behind is %+v", parked)
 	}
 	if poison.Code != problem.EventPoison || poison.Count != 7 || poison.LotCount != 7 || len(poison.Lots) != 5 || poison.Owner != "quality" || !poison.DueAt.IsZero() ||

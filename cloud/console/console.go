@@ -76,6 +76,8 @@ type Deps struct {
 	Now   func() time.Time
 	Log   zerolog.Logger
 	First func(path string) // is told the link that makes the first administrator, where there is no user
+	// LiveStep is how often open pages are told at the most that there is something new; 0 = once a second.
+	LiveStep time.Duration
 }
 
 // Console serves the pages.

@@ -104,7 +104,11 @@ func TestConsole_Exception(t *testing.T) {
 	p := b.get(path)
 	p.shows(http.StatusOK, "Quantity is in lb", `<mark>&#34;unit&#34;: &#34;lb&#34;</mark>`, "the cause names this value", "schema inventory.lot.created.v1",
 		"Correct the data, look at the difference",
-		"<code>ce_time</code>", "holdfast.p1.quality.v1", "Read from", "kept", "1 attempt")
+		"<code>ce_time</code>", "holdfast.p1.quality.v1", "Read from", "kept", "<td>Holdfast</td>", "it came from p1/", "1 attempt")
+	if behind := b.get("/exceptions/2"); !strings.Contains(behind.text, "It waits behind an earlier record of the same lot or machine") ||
+		strings.Contains(behind.text, "waits behind another of") {
+		t.Errorf("what waits behind says:\n%s", behind.text)
+	}
 	if got := b.get(fmt.Sprint("/exceptions/raw/", id)); got.text != f.letter(id).Text || !strings.Contains(got.header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("the bytes are %q, %v", got.text, got.header)
 	}

@@ -81,7 +81,7 @@ func newFixture(t testing.TB, base string, links ...console.Link) *fixture {
 	}
 	var err error
 	if f.console, err = console.New(cfg, console.Deps{
-		Desk: f.desk, Store: f.store, Now: clock, Log: log, First: func(path string) { f.first <- path },
+		Desk: f.desk, Store: f.store, Now: clock, Log: log, First: func(path string) { f.first <- path }, LiveStep: 50 * time.Millisecond,
 	}); err != nil {
 		t.Fatal(err)
 	}

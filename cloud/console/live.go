@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -31,7 +32,7 @@ type listener struct {
 // How pages are kept up to date. A second joins what one event changes at many places; a comment every 15 s keeps proxies
 // from closing a stream in which nothing happens.
 const (
-	liveStep     = time.Second
+	liveStep     = time.Second // unless [Deps.LiveStep] says otherwise
 	liveComment  = 15 * time.Second
 	maxListeners = 1000
 )
@@ -39,7 +40,7 @@ const (
 // watch tells the listeners of changes until ctx ends, then ends all streams.
 func (c *Console) watch(ctx context.Context) {
 	defer c.hub.end()
-	tick := time.NewTicker(liveStep)
+	tick := time.NewTicker(cmp.Or(c.LiveStep, liveStep))
 	defer tick.Stop()
 	for {
 		if err := c.look(ctx); err != nil && ctx.Err() == nil {

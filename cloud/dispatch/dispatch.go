@@ -120,6 +120,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			quiet.Failed(err, "dispatcher waits for the database")
 			sleep = time.Second
+		} else {
+			quiet.Recovered("dispatcher goes on")
 		}
 		for _, c := range rows {
 			c.target.occupy(1)
@@ -319,6 +321,14 @@ func (d *Dispatcher) later(ctx context.Context, a *attempt, r connector.Result) 
 	if err := d.store.Update(ctx, func(tx *store.Tx) error {
 		if r.Outcome == event.RetryLater && a.target.returned() != a.returned {
 			wait = min(wait, firstBackoff) // what waited was woken while this one was out
+		}
+		if r.Code == notGranted {
+			switch err := a.still(tx); {
+			case err == nil:
+				wait = 0 // the grant came while this one was out
+			case !errors.Is(err, ErrMoved):
+				return err
+			}
 		}
 		return tx.DeferEffect(row, d.cfg.Now().Add(wait), r.Outcome, r.Code, r.Message)
 	}); err != nil {

@@ -334,6 +334,9 @@ func (b *bench) decide(id event.ObjectID, decision event.Decision, supersedes ev
 	b.apply(&event.DispositionRevised{Disposition: d, Supersedes: supersedes})
 }
 
+// usageRow is the effect on the lot's usage in the ERP.
+const usageRow = string(quality.LotUsageSet) + "|s4|" + string(testLot)
+
 func decisionRow(id event.ObjectID) string {
 	return quality.CommandID("w1", string(id), "usage_decision", 1)
 }
@@ -383,7 +386,7 @@ func TestDispatcher_Decision(t *testing.T) {
 		}
 		b.lift("hold:q:1")
 		b.grant()
-		b.wait(2*longestBackoff, longestBackoff)
+		b.work() // at once: what waits for a grant has no time of its own
 		if r := b.row(decisionRow(first)); r.Outcome != event.Applied || b.system.now() != event.Unrestricted || b.lot().Release.State != quality.Released {
 			t.Errorf("row is %s, %s %s; the ERP says %s, the lot is %s", r.State, r.Outcome, r.Code, b.system.now(), b.lot().Release.State)
 		}
@@ -403,9 +406,79 @@ func TestDispatcher_Decision(t *testing.T) {
 		}
 		b.lift("hold:q:1")
 		b.grant()
-		b.wait(2*longestBackoff, longestBackoff)
+		b.work() // at once: what waits for a grant has no time of its own
 		if got := b.system.inspections; got[1].Raw == "" || b.system.now() != event.Unrestricted {
 			t.Errorf("after the next grant: inspection lots %+v, the ERP says %s", got, b.system.now())
+		}
+	})
+	t.Run("a grant that comes while it is out lets it go at once", func(t *testing.T) {
+		b := released(t)
+		b.grant()
+		b.hold("hold:q:1", event.HoldQuality)
+		b.work()
+		b.clock = b.clock.Add(longestBackoff)
+		var out claimed
+		for rows, _, err := b.claim(t.Context()); len(rows) > 0; rows, _, err = b.claim(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range rows {
+				if c.row.Kind == quality.UsageDecisionPost {
+					out = c
+				} else {
+					b.attempt(t.Context(), c)
+				}
+			}
+		}
+		a := &attempt{dispatcher: b.Dispatcher, row: &out.row, target: out.target}
+		err := a.run(t.Context())
+		var r connector.Result
+		if !errors.As(err, &r) || r.Code != notGranted {
+			t.Fatalf("under a hold it ended with %v", err)
+		}
+		b.lift("hold:q:1")
+		b.grant()
+		b.later(t.Context(), a, r)
+		b.work()
+		if r := b.row(decisionRow(first)); r.Outcome != event.Applied || b.system.now() != event.Unrestricted {
+			t.Errorf("row is %s until %s, %s %s; the ERP says %s", r.State, r.Due.Sub(b.clock), r.Outcome, r.Code, b.system.now())
+		}
+	})
+	t.Run("the stock goes as soon as the decision is posted, however long that took", func(t *testing.T) {
+		b := newBench(t)
+		b.system.inspections = []connector.Inspection{{ID: "10"}}
+		b.hold("hold:q:1", event.HoldQuality)
+		b.work()
+		b.lift("hold:q:1")
+		b.decide(first, event.DecisionRelease, "")
+		unlocked := b.clock.Add(20 * time.Second)
+		b.system.answerTo = func(e quality.Effect, land func() connector.Result) connector.Result {
+			if e.Kind == quality.UsageDecisionPost && b.clock.Before(unlocked) {
+				return connector.Result{Outcome: event.RetryLater, Code: "locked", Waits: true}
+			}
+			return land()
+		}
+		b.grant()
+		for b.clock.Before(unlocked) {
+			b.work()
+			b.clock = b.clock.Add(firstBackoff)
+		}
+		if n := b.row(usageRow).Tries; n < 3 {
+			t.Fatalf("the stock was tried %d times: it has no long wait behind it", n)
+		}
+		if err := b.store.Update(t.Context(), func(tx *store.Tx) error { // the stock has just been sent away for long
+			r := b.row(usageRow)
+			return tx.DeferEffect(&r, b.clock.Add(longestBackoff), event.RetryLater, "usage_decision_missing", "")
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if due := b.row(decisionRow(first)).Due; due.After(b.clock) {
+			b.clock = due
+		}
+		b.work()
+		if b.system.now() != event.Unrestricted || b.lot().Release.State != quality.Released {
+			r := b.row(usageRow)
+			t.Errorf("the decision is posted and the ERP says %s: the stock waits %s", b.system.now(), r.Due.Sub(b.clock))
 		}
 	})
 	t.Run("a decision that was superseded before its first try is cancelled", func(t *testing.T) {

@@ -160,6 +160,33 @@ func TestDispatcher_Inspection(t *testing.T) {
 			t.Errorf("recorded %+v, want %+v", got, want)
 		}
 	})
+	t.Run("of two lots has a record for each", func(t *testing.T) {
+		b := newBench(t)
+		const second = event.LotKey("lot::M:2")
+		b.send(&event.LotCreated{
+			OfLot: event.OfLot{Lot: second}, Material: "M", Q: event.Quantity{Value: "500", Unit: "kg"}, Origin: "work_order:mes1:1", Traced: traced,
+		})
+		for _, lot := range []event.LotKey{testLot, second, testLot} {
+			b.send(&event.InspectionCompleted{
+				OfInspection: event.OfInspection{OfLot: event.OfLot{Lot: lot}, InspectionID: "inspection:mes1:I-1"}, InspectionType: event.InspectionFinal, Verdict: event.VerdictPass,
+				SpecRev: "C", ResultCount: 12, CompletedAt: event.At(b.clock), Traced: traced,
+			})
+			b.work()
+		}
+		var lots []event.LotKey
+		for _, r := range b.system.sent {
+			lots = append(lots, r.Lot)
+		}
+		if !slices.Equal(lots, []event.LotKey{testLot, second}) {
+			t.Fatalf("there are records for %v", lots)
+		}
+		for _, lot := range []event.LotKey{testLot, second} {
+			f, err := b.facts(t.Context(), lot)
+			if err != nil || f.Inspections[0].SubmittedAt.IsZero() {
+				t.Errorf("the inspection of %s has no record: %+v, %v", lot, f.Inspections, err)
+			}
+		}
+	})
 	t.Run("waits for a system that is down, and keeps no hold waiting", func(t *testing.T) {
 		b := newBench(t)
 		b.system.answerTo = func(e quality.Effect, land func() connector.Result) connector.Result {

@@ -97,6 +97,9 @@ func (a *attempt) decideGate(ctx context.Context, e quality.Effect, _ *connector
 	return e, nil
 }
 
+// notGranted is the code of a usage decision that waits for the release of its lot.
+const notGranted = "not_granted"
+
 // decideDisposition lets a usage decision go while its disposition stands. One that frees stock needs the release's grant
 // as well, right before each write: an ERP may post the stock by itself with it.
 func (a *attempt) decideDisposition(ctx context.Context, e quality.Effect, seen *connector.View) (quality.Effect, error) {
@@ -122,7 +125,7 @@ func (a *attempt) decideDisposition(ctx context.Context, e quality.Effect, seen 
 	case !d.Counts():
 		return e, fmt.Errorf("%w: the decision was superseded by %s", ErrUnwanted, d.SupersededBy)
 	case frees && !a.granted(&facts, plants):
-		return e, connector.Result{Outcome: event.RetryLater, Code: "not_granted", Message: "the lot may not be released now", Waits: true}
+		return e, connector.Result{Outcome: event.RetryLater, Code: notGranted, Message: "the lot may not be released now", Waits: true}
 	}
 	return e, nil
 }

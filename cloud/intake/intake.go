@@ -40,6 +40,9 @@ type Config struct {
 	// Batch is the most records in one transaction. 500 records are about 0.2 s of SQLite's time, which
 	// bounds how long a hold behind them waits for the writer.
 	Batch int
+	// Topics are those that the cloud reads and writes. While one of them is missing it is looked for, so that it is found
+	// soon after it was made; nil = the plants' topics are read as they are found, within half a minute.
+	Topics []kafka.Spec
 }
 
 // DefaultBatch is the Batch that is used for 0.
@@ -55,6 +58,7 @@ type Intake struct {
 	topics  *regexp.Regexp
 	stopped *prometheus.GaugeVec
 	lag     *lag
+	search  *search
 
 	mu     sync.Mutex      // guards what follows: the client assigns partitions from a goroutine of its own
 	next   map[place]int64 // next offset per assigned partition, as stored
@@ -77,7 +81,7 @@ func New(cfg Config, engine *workflow.Engine, offsets Offsets, log zerolog.Logge
 		stopped: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "holdfast_cloud_intake_stopped", Help: "1 for a topic that stands still until a person acts.",
 		}, []string{"topic"}),
-		lag:  newLag(),
+		lag: newLag(), search: newSearch(cfg.Topics),
 		next: map[place]int64{}, halted: map[place]bool{},
 	}
 	reg.MustRegister(i.stopped, i.lag)
@@ -160,6 +164,11 @@ func (i *Intake) resumed(p place) {
 // Kafka or the database is waited out.
 func (i *Intake) Run(ctx context.Context) error {
 	defer i.client.CloseAllowingRebalance()
+	seeking, stop := context.WithCancel(ctx)
+	var sought sync.WaitGroup
+	sought.Go(func() { i.seek(seeking) })
+	defer sought.Wait()
+	defer stop()
 	quiet := telemetry.Quiet{Log: i.log, Interval: 30 * time.Second, Now: failpoint.Now}
 	for ctx.Err() == nil {
 		// What was polled is worked off before the next poll: a hold that arrives meanwhile waits for no more than this.

@@ -72,6 +72,12 @@ func newBench(t *testing.T) *bench {
 // send puts n lots into partitions in turn.
 func (b *bench) send(n int, partitions ...int32) {
 	b.t.Helper()
+	b.sendOf("p1", n, partitions...)
+}
+
+// sendOf puts n lots of a plant into partitions of its topic in turn.
+func (b *bench) sendOf(plant event.PlantID, n int, partitions ...int32) {
+	b.t.Helper()
 	for range n {
 		b.sent++
 		data := &event.LotCreated{
@@ -79,15 +85,15 @@ func (b *bench) send(n int, partitions ...int32) {
 			Traced: event.Traced{Provenance: event.Provenance{Source: "mes", RawSHA256: event.Hash(strings.Repeat("a", 64))}},
 		}
 		e := &event.Event{
-			ID:     event.NaturalID("p1", "mes1", []string{fmt.Sprint(b.sent)}, data.Type(), 0),
-			Source: "/p1/mes1", Time: time.Now(), Recorded: time.Now(), Plant: "p1", Data: data,
+			ID:     event.NaturalID(string(plant), "mes1", []string{fmt.Sprint(b.sent)}, data.Type(), 0),
+			Source: "/" + string(plant) + "/mes1", Time: time.Now(), Recorded: time.Now(), Plant: plant, Data: data,
 			Origin: event.Origin{Agent: "gw1", Epoch: event.Epoch(strings.Repeat("1", 32)), Prev: event.NoPrev, Lane: event.LaneQuality, Seq: uint64(b.sent)},
 		}
 		if err := e.Seal("gw1"); err != nil {
 			b.t.Fatal(err)
 		}
 		m := e.Message()
-		r := &kgo.Record{Topic: topic, Partition: partitions[b.sent%len(partitions)], Key: m.Key, Value: m.Value}
+		r := &kgo.Record{Topic: b.cfg.Quality(string(plant)), Partition: partitions[b.sent%len(partitions)], Key: m.Key, Value: m.Value}
 		for _, h := range m.Headers {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}
@@ -214,6 +220,48 @@ func TestIntake_Run(t *testing.T) {
 			t.Errorf("offset of partition 1 is %d, %v", next, err)
 		}
 	})
+}
+
+// TestIntake_Run_TopicMadeLater starts before a person has made the topics of a plant: they are named until they are there, and
+// their records are in soon after that.
+func TestIntake_Run_TopicMadeLater(t *testing.T) {
+	b := newBench(t)
+	specs := b.cfg.PlantSpecs("p2")
+	b.registry = prometheus.NewRegistry()
+	i, err := New(Config{Kafka: b.cfg, Group: "g", Instance: "a", Topics: append(b.cfg.PlantSpecs("p1"), specs...)}, b.engine, b.offsets, zerolog.Nop(), b.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(i.Missing()); n != 8 {
+		t.Errorf("%d topics are missing before any was looked for, want all 8", n)
+	}
+	stop := b.run(i)
+	b.until("only those of the new plant are missing", func() bool {
+		missing := i.Missing()
+		return len(missing) == 4 && strings.Contains(missing[0], "topic holdfast.p2.quality.v1 is missing (E-2103)")
+	})
+	for n := range specs {
+		if err := b.cfg.Ensure(t.Context(), specs[n:n+1], zerolog.Nop()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.sendOf("p2", 3, 0)
+	began := time.Now()
+	b.until("all are found", func() bool {
+		select {
+		case <-i.Found():
+			return len(i.Missing()) == 0
+		default:
+			return false
+		}
+	})
+	b.until("all are in", func() bool { return len(b.inbox()) == 3 })
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the new plant was heard after %s", took)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestIntake_Run_Head(t *testing.T) {
@@ -390,6 +438,14 @@ func TestIntake_Run_OutOfRange(t *testing.T) {
 	}
 	if b.stopped() != 0 {
 		t.Error("a partition that this process does not have is still shown as halted")
+	}
+	// What the text of E-6101 says to do.
+	b.alter(`UPDATE kafka_offset SET next = 0 WHERE topic = '` + topic + `' AND part = 0`)
+	stop = b.run(b.intake(b.offsets, 3))
+	b.until("the partition goes on", func() bool { return len(b.inbox()) == 8 })
+	b.whole()
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 

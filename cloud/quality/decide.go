@@ -18,6 +18,9 @@ type Needed struct {
 	CaseHold event.ObjectID
 	// ByCase tells that hold and nonconformance are those of the event's case, which it may have to open.
 	ByCase bool
+	// Submission is the command of the record that an inspection with a verdict has in the QMS: it may have been asked for
+	// another lot.
+	Submission string
 }
 
 // Names returns the objects that an event names.
@@ -28,6 +31,9 @@ func Names(e *event.Event) Needed {
 		n.Hold, n.Nonconformance, n.ByCase = caseOf(e, "hold"), caseOf(e, "nonconformance"), true
 		if r, ok := e.Data.(*event.CharacteristicRecorded); ok && r.Corrects != "" {
 			n.CaseHold = correctionCase(r).hold
+		}
+		if i, ok := e.Data.(*event.InspectionCompleted); ok {
+			n.Submission = submission(string(i.InspectionID))
 		}
 	case *event.NonconformanceOpened:
 		n.Nonconformance = d.NonconformanceID

@@ -195,7 +195,7 @@ func (f *Facts) answerWaits(add func(ReleaseWait)) {
 		if f.Asked() && a.Has(f.Ask.Barrier) {
 			continue
 		}
-		words := fmt.Sprintf("agent %s/%s has not answered barrier %d", a.Plant, a.Agent, f.Ask.Barrier)
+		words := fmt.Sprintf("agent %s/%s was asked what it has on disk and has not answered", a.Plant, a.Agent)
 		since := f.Ask.At
 		switch {
 		case a.Agent == "":
@@ -206,7 +206,7 @@ func (f *Facts) answerWaits(add func(ReleaseWait)) {
 		case !f.Asked():
 			words, since = fmt.Sprintf("agent %s/%s is about to be asked", a.Plant, a.Agent), f.Lot.Release.Since
 		case a.HeadAt.IsZero():
-			words += ": it never stated how much it has on disk"
+			words += ": it never stated anything"
 		default:
 			words += fmt.Sprintf("; its newest statement is of %s", event.At(a.HeadAt))
 		}

@@ -245,18 +245,24 @@ func (f *Facts) InspectionRecord(id event.ObjectID) *InspectionRecord {
 	return r
 }
 
-// submit asks for the inspection's record in the QMS, once: what is found to be worse later is told there by a
+// submit asks for the inspection's record in the QMS, once for each lot: what is found to be worse later is told there by a
 // nonconformance. Nothing waits for the record. Whoever decides about the lot may want to see it first, so that a person
-// is told where it does not come.
+// is told where it does not come. The record of the first lot is named by the inspection alone, as all records are that exist,
+// and only that of a further lot by both: a name that changed would make every record anew where a database is rebuilt.
 func (c *Change) submit(i *Inspection, o Objects) {
 	if o.Plant.QMS == "" {
 		return
 	}
-	c.Intents = append(c.Intents, Intent{
-		Kind: InspectionSubmit, System: o.Plant.QMS, Object: string(i.ID), Lot: i.Lot, CommandID: CommandID("w1", string(i.ID), "inspection_submit", 1),
-	})
+	name := string(i.ID)
+	if o.Submitted != "" && o.Submitted != i.Lot {
+		name = i.Name()
+	}
+	c.Intents = append(c.Intents, Intent{Kind: InspectionSubmit, System: o.Plant.QMS, Object: string(i.ID), Lot: i.Lot, CommandID: submission(name)})
 	c.Timers = append(c.Timers, Timer{TimerSubmit, i.Name(), i.Lot, o.Now.Add(submitLimit)})
 }
+
+// submission returns the command that makes the record of an inspection, or of one lot's part in it.
+func submission(name string) string { return CommandID("w1", name, "inspection_submit", 1) }
 
 // submitted notes that the QMS has the inspection's record, or keeps none.
 func submitted(e *event.Event, d *event.EffectSettled, o Objects) Change {

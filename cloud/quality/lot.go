@@ -124,8 +124,14 @@ type Evidence struct {
 	Late        bool // an open gap or a missing answer came after the release, which is not verified in all ERPs of the lot
 }
 
-// Against tells whether anything speaks against loosening what an ERP enforces.
+// Against tells whether anything speaks against a release.
 func (e Evidence) Against() bool { return e.Parked || e.Quarantined || e.Gap }
+
+// keeps tells whether anything speaks against loosening what an ERP enforces to a usage. What is known to have been said of
+// the lot and was not understood does in any case; only a release waits for what nobody saw.
+func (e Evidence) keeps(want event.UsageStatus) bool {
+	return e.Parked || e.Quarantined || e.Gap && want == event.Unrestricted
+}
 
 // OwnUsage returns what our rules alone ask an ERP to enforce for the lot: the most restrictive of what its open holds,
 // its disposition and its material ask for.
@@ -168,7 +174,7 @@ func WantedUsage(lot *Lot, open []Hold, evidence Evidence, seen Seen) event.Usag
 		return seen.Usage // a vendor's code that is not known is kept as it is
 	}
 	granted := want != event.Unrestricted || lot.Release.Granted() && !evidence.Unasked
-	if MoreRestrictive(seen.Usage, want) && (evidence.Against() || lot.Stub || !granted || isForeign(lot, own, seen)) {
+	if MoreRestrictive(seen.Usage, want) && (evidence.keeps(want) || lot.Stub || !granted || isForeign(lot, own, seen)) {
 		return seen.Usage
 	}
 	return want

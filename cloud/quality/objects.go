@@ -27,6 +27,7 @@ type Objects struct {
 	Allocations     []Allocation     // order lines that count on the lot, sorted by order and line
 	Notices         []Notice         // those of the lot, sorted by id
 	CauseSeen       bool             // the event's direct cause has been applied
+	Submitted       event.LotKey     // for which lot [Needed.Submission] was asked; empty = for none yet
 	Plant           Plant            // of the event, else of its lot
 	Home            Plant            // of the lot; zero = the same as Plant
 	Others          []Plant          // further plants that have an event of the lot

@@ -42,6 +42,21 @@ func TestInspection_Submit(t *testing.T) {
 			}
 		})
 	}
+	t.Run("each lot that an inspection names has a record, the first by the name that it always had", func(t *testing.T) {
+		for other, command := range map[event.LotKey]string{
+			"":          "cmd:w1:inspection:mes:1:inspection_submit:1",
+			decidedLot:  "cmd:w1:inspection:mes:1:inspection_submit:1",
+			"lot::M:99": "cmd:w1:inspection:mes:1@" + string(decidedLot) + ":inspection_submit:1",
+		} {
+			s := withQMS(t)
+			s.o.Submitted = other
+			c := s.must("p1", verdict(i1, event.VerdictPass))
+			want := Intent{Kind: InspectionSubmit, System: "qms1", Object: string(i1), Lot: decidedLot, CommandID: command}
+			if got := submits(&c); !slices.Equal(got, []Intent{want}) {
+				t.Errorf("after a record for lot %q the intents are %+v, want %+v", other, got, want)
+			}
+		}
+	})
 	t.Run("what was not evaluated is submitted when it is", func(t *testing.T) {
 		s := withQMS(t)
 		if c := s.must("p1", verdict(i1, event.VerdictNone)); len(submits(&c)) != 0 {

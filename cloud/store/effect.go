@@ -73,8 +73,9 @@ func (t *Tx) effects(query string, args ...any) ([]EffectRow, error) {
 	return all, err
 }
 
-// WantEffect makes an effect due and returns its command. A state effect that exists gets a higher generation; a document
-// effect that exists is left alone, since its fact asks once.
+// WantEffect makes an effect due and returns its command. A state effect that exists gets a higher generation, and keeps its
+// place in the queue if it is due already: what is asked for again and again must not wait for ever. A document effect that
+// exists is left alone, since its fact asks once; one that was sent away may go now.
 func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, now time.Time) (command string, err error) {
 	id := i.CommandID
 	if !i.Kind.Document() {
@@ -97,12 +98,13 @@ func (t *Tx) WantEffect(i quality.Intent, generation int64, cause *event.Event, 
 	query := `INSERT INTO effect (` + effectColumns + `, serial) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'due', ?, ?, ?, '', '', 0, 0, 0, '', '', '', '', ?, ?, ?)
 		ON CONFLICT (id) DO `
 	if i.Kind.Document() {
-		query += `NOTHING`
+		query += `UPDATE SET due = CASE WHEN effect.state = 'due' AND effect.outcome = '` + string(event.RetryLater) + `' AND effect.due > excluded.due
+			THEN excluded.due ELSE effect.due END`
 	} else {
 		query += `UPDATE SET generation = excluded.generation, command_id = excluded.command_id,
 			state = CASE effect.state WHEN 'leased' THEN 'leased' ELSE 'due' END,
 			priority = CASE WHEN effect.state = 'settled' OR excluded.priority < effect.priority THEN excluded.priority ELSE effect.priority END,
-			due = excluded.due, tries = 0,
+			due = CASE WHEN effect.state = 'due' AND effect.due < excluded.due THEN effect.due ELSE excluded.due END, tries = 0,
 			asked = CASE effect.state WHEN 'settled' THEN excluded.asked ELSE effect.asked END,
 			cause = excluded.cause, correlation = excluded.correlation`
 	}
@@ -215,6 +217,12 @@ func (t *Tx) WakeEffects(system string, now time.Time) error {
 		text(now), system, text(now), event.RetryLater)
 }
 
+// WakeBehind makes due what waits in line behind an effect and was sent away: what it waited for may be done.
+func (t *Tx) WakeBehind(r *EffectRow, now time.Time) error {
+	return t.exec(`UPDATE effect SET due = ? WHERE serial = ? AND id <> ? AND state = 'due' AND due > ? AND outcome = ?`,
+		text(now), serial(r.Kind, r.System, r.Object, r.Lot), r.ID, text(now), event.RetryLater)
+}
+
 // MarkWrite records, before a write leaves, that one may have happened, and keeps the lease until then. It returns false
 // if the lease is gone.
 func (t *Tx) MarkWrite(id, owner string, lease time.Time) (bool, error) {
@@ -248,6 +256,15 @@ func (t *Tx) Effect(id string) (EffectRow, error) {
 		return EffectRow{}, err
 	}
 	return rows[0], nil
+}
+
+// EffectLot returns the lot that an effect is for; empty = there is no such effect, or it is for none.
+func (t *Tx) EffectLot(id string) (lot event.LotKey, err error) {
+	err = t.row(`SELECT lot FROM effect WHERE id = ?`, id).Scan(&lot)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return lot, err
 }
 
 // EffectsOf returns a lot's effects, oldest first.

@@ -105,6 +105,41 @@ func TestTx_WantEffect(t *testing.T) {
 				t.Errorf("claimed again: %+v", rows)
 			}
 		})
+		t.Run("what is asked for again and again keeps its place", func(t *testing.T) {
+			e := newEffects(t, open)
+			e.want(usageOf("1", false), 1)
+			e.now = e.now.Add(time.Second)
+			e.want(usageOf("2", false), 2)
+			e.now = e.now.Add(time.Second)
+			e.want(usageOf("1", false), 3)
+			if rows := e.claim("a", 1); len(rows) != 1 || rows[0].Lot != "lot::M:1" || rows[0].Generation != 3 {
+				t.Errorf("first goes %+v", rows)
+			}
+		})
+		t.Run("asked for while it stays away, it goes at once", func(t *testing.T) {
+			e := newEffects(t, open)
+			document := quality.Intent{Kind: quality.UsageDecisionPost, System: "s4", Object: "disposition:qms1:1", Lot: "lot::M:2", CommandID: "cmd:w1:disposition:qms1:1:usage_decision:1"}
+			for i, c := range []struct {
+				intent  quality.Intent
+				outcome event.Outcome
+				woken   bool
+			}{{usageOf("1", false), event.RetryLater, true}, {document, event.RetryLater, true}, {document, event.Unknown, false}} {
+				e.want(c.intent, int64(2*i+1))
+				r := e.one("a")
+				later := e.now.Add(time.Hour)
+				update(t, e.store, func(tx *Tx) error { return tx.DeferEffect(&r, later, c.outcome, "", "") })
+				e.want(c.intent, int64(2*i+2))
+				if got := e.get(r.ID); got.Due.Equal(e.now) != c.woken {
+					t.Errorf("%s after %s is due in %s", c.intent.Kind, c.outcome, got.Due.Sub(e.now))
+				}
+				if c.woken {
+					r = e.one("a")
+					e.settle(&r, EffectSettled)
+					e.want(c.intent, int64(2*i+2))
+				}
+				update(t, e.store, func(tx *Tx) error { return tx.exec(`DELETE FROM effect`) })
+			}
+		})
 		t.Run("asked for while leased, it is due again at once", func(t *testing.T) {
 			e := newEffects(t, open)
 			e.want(usageOf("1", true), 1)
@@ -276,6 +311,27 @@ func TestTx_WakeEffects(t *testing.T) {
 			if c.woken {
 				r := e.one("a")
 				e.settle(&r, EffectSettled)
+			}
+		}
+	})
+}
+
+func TestTx_WakeBehind(t *testing.T) {
+	onEach(t, func(t *testing.T, open opener) {
+		e := newEffects(t, open)
+		decision := quality.Intent{Kind: quality.UsageDecisionPost, System: "s4", Object: "disposition:qms1:1", Lot: "lot::M:1", CommandID: "cmd:w1:disposition:qms1:1:usage_decision:1"}
+		later := e.now.Add(time.Hour)
+		var rows []EffectRow
+		for n, i := range []quality.Intent{usageOf("1", false), usageOf("2", false), decision} {
+			e.want(i, int64(n+1))
+			r := e.one("a")
+			update(t, e.store, func(tx *Tx) error { return tx.DeferEffect(&r, later, event.RetryLater, "", "") })
+			rows = append(rows, r)
+		}
+		update(t, e.store, func(tx *Tx) error { return tx.WakeBehind(&rows[2], e.now) })
+		for i, want := range []time.Time{e.now, later, later} {
+			if got := e.get(rows[i].ID).Due; !got.Equal(want) {
+				t.Errorf("%s of %s is due at %s, want %s", rows[i].Kind, rows[i].Lot, got, want)
 			}
 		}
 	})

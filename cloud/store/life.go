@@ -157,13 +157,28 @@ func (t *Tx) leaseOwners() (owners []string, err error) {
 	return slices.Compact(owners), err
 }
 
-// bury ends the leases of a process that died.
-func (t *Tx) bury(owner string, now time.Time) error {
+// giveBack ends our own leases where other copies, or the next start, would else wait until we are missed. An effect of which
+// a write may have left keeps its time. What fails costs that wait and nothing else.
+func (s *Store) giveBack() {
+	if !s.Shared() || s.write == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
+	defer cancel()
+	_ = s.Update(ctx, func(t *Tx) error { return t.letGo(s.owner) })
+}
+
+// letGo ends the leases of a process, but for those of effects of which a write may have left.
+func (t *Tx) letGo(owner string) error {
 	if err := t.exec(`UPDATE lease SET expires = ? WHERE owner = ?`, past, owner); err != nil {
 		return err
 	}
-	if err := t.exec(`UPDATE effect SET lease = ? WHERE state = 'leased' AND wrote = 0 AND substr(owner, 1, ?) = ?`,
-		past, len(owner)+1, owner+"/"); err != nil {
+	return t.exec(`UPDATE effect SET lease = ? WHERE state = 'leased' AND wrote = 0 AND substr(owner, 1, ?) = ?`, past, len(owner)+1, owner+"/")
+}
+
+// bury ends the leases of a process that died.
+func (t *Tx) bury(owner string, now time.Time) error {
+	if err := t.letGo(owner); err != nil {
 		return err
 	}
 	soon := text(now.Add(callLimit))

@@ -286,7 +286,7 @@ func TestPostgres_Dead(t *testing.T) {
 				t.Fatalf("%v counts as dead and lives", dead)
 			}
 		}
-		if err := b.Close(); err != nil {
+		if err := errors.Join(b.life.close(), b.db.Close()); err != nil { // a process that is gone gives nothing back
 			t.Fatal(err)
 		}
 		var dead []string
@@ -320,6 +320,34 @@ func TestPostgres_Dead(t *testing.T) {
 			}
 			if ours, err := tx.MarkWrite(not.ID, not.Owner, noon.Add(time.Hour)); err != nil || ours {
 				t.Errorf("the former owner may write: %t, %v", ours, err)
+			}
+			return nil
+		})
+	})
+}
+
+// TestPostgres_GivenBack: a copy that is stopped leaves what it has in hand to the others, and to its own next start, at once.
+func TestPostgres_GivenBack(t *testing.T) {
+	onPeer(t, func(t *testing.T, a, b *Store) {
+		update(t, b, func(tx *Tx) error {
+			if _, err := tx.WantEffect(usageOf("1", true), 1, &event.Event{ID: "c"}, noon); err != nil {
+				return err
+			}
+			if rows, err := tx.ClaimEffects(b.Owner()+"/1", []string{"s4"}, 1, noon, time.Hour); err != nil || len(rows) != 1 {
+				t.Fatalf("claimed %+v, %v", rows, err)
+			}
+			_, _, err := tx.TakeLease("ledger", b.Owner(), noon, time.Hour)
+			return err
+		})
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		update(t, a, func(tx *Tx) error {
+			if _, ours, err := tx.TakeLease("ledger", a.Owner(), noon, time.Hour); err != nil || !ours {
+				t.Errorf("lease: %t, %v", ours, err)
+			}
+			if rows, err := tx.ClaimEffects(a.Owner()+"/1", []string{"s4"}, 1, noon, time.Hour); err != nil || len(rows) != 1 {
+				t.Errorf("claimed %+v, %v", rows, err)
 			}
 			return nil
 		})

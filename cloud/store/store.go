@@ -114,8 +114,9 @@ func (s *Store) Shared() bool { return s.lock == nil }
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
 
-// Close closes the database. Running transactions end first.
+// Close gives back what this process has in hand and closes the database. Running transactions end first.
 func (s *Store) Close() error {
+	s.giveBack()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error

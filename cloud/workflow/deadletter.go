@@ -120,7 +120,32 @@ func (t *turn) restateLot(key event.LotKey, plant event.PlantID, restricts bool)
 			return err
 		}
 	}
+	if !restricts {
+		if err := t.loosen(lot); err != nil {
+			return err
+		}
+	}
 	return t.markStatus(lot, plant)
+}
+
+// loosen has the ERPs looked at that enforce more than the lot's own facts ask for: something that was not understood may
+// have kept them from less. A lot that is to be free asks for that by itself.
+func (t *turn) loosen(lot *quality.Lot) error {
+	open, err := t.tx.OpenHolds(lot.Key, lot)
+	if err != nil {
+		return err
+	}
+	own := quality.OwnUsage(lot, open)
+	for _, u := range lot.Usage {
+		if own == event.Unrestricted || u.Foreign != "" || !quality.MoreRestrictive(u.Usage, own) {
+			continue
+		}
+		i := quality.Intent{Kind: quality.LotUsageSet, System: u.System, Object: string(lot.Key), Lot: lot.Key}
+		if err := t.want(&event.Event{ID: lot.Cause}, i, lot.Version); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // holdKey places a hold of kind system on the lot or scope that a record's key names: fail closed.
@@ -226,9 +251,9 @@ func inputOf(row *store.DeadletterRow) (*Input, *event.Event, error) {
 	case row.Door == "C":
 		in.Event = e
 	case e.Plant != row.Plant:
-		return nil, nil, problem.New(problem.EventForeign, "event %s says plant %q, its topic is that of %q", e.ID, e.Plant, row.Plant)
+		return nil, nil, problem.New(problem.EventForeign, "event %s: it says plant %q, its topic is that of %q", e.ID, e.Plant, row.Plant)
 	case e.Origin.Agent == "":
-		return nil, nil, problem.New(problem.EventInvalid, "event %s has no origin", e.ID)
+		return nil, nil, problem.New(problem.EventInvalid, "event %s: it has no origin", e.ID)
 	}
 	return in, e, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/pkg/problem"
@@ -109,6 +110,55 @@ func TestEngine_LateEventParksItsLot(t *testing.T) {
 		b.want(b.apply(created)[0], Accepted, "")
 		b.want(b.apply(urgent)[0], Duplicate, "")
 	})
+}
+
+// A hold that was lifted while an event of its lot was parked left its restriction in the ERP. With the last of them applied
+// the ERP is looked at again.
+func TestEngine_RestrictionLeftByAParkedEvent(t *testing.T) {
+	b := newBench(t)
+	created := b.created("L1", "kg").(*event.LotCreated)
+	created.Material = "MI"
+	b.want(b.send("1", created), Accepted, "")
+	early := b.input(b.event("2", b.measured("L1", 1, "45", event.Pass)))
+	b.want(b.send("3", b.measured("L1", 2, "46", event.Pass)), Accepted, "")
+	late := b.apply(early)[0]
+	b.want(late, Parked, problem.EventLate)
+	usage := func() store.EffectRow {
+		for _, r := range b.effects("L1") {
+			if r.Kind == quality.LotUsageSet {
+				return r
+			}
+		}
+		t.Fatal("nothing is asked for")
+		return store.EffectRow{}
+	}
+	settle := func(u, own event.UsageStatus) {
+		t.Helper()
+		var rows []store.EffectRow
+		if err := b.store.Update(t.Context(), func(tx *store.Tx) (err error) {
+			rows, err = tx.ClaimEffects("a", []string{"s4"}, 1, b.clock, time.Minute)
+			return err
+		}); err != nil || len(rows) != 1 {
+			t.Fatalf("claimed %d, %v", len(rows), err)
+		}
+		if err := b.Settle(t.Context(), &rows[0], Settlement{Outcome: event.Applied, Wanted: string(u), Usage: u, Own: own, Wrote: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle(event.Restricted, event.InInspection) // our hold's flag, which the parked event keeps there
+	if got := usage(); got.State != store.EffectSettled {
+		t.Fatalf("it is %s", got.State)
+	}
+	if results, err := b.Redrive(t.Context(), late.Deadletter, "alice", "the order does not matter"); err != nil || results[0].Outcome != Accepted {
+		t.Fatalf("redrive gave %+v, %v", results, err)
+	}
+	if got := usage(); got.State != store.EffectDue {
+		t.Errorf("the ERP is not looked at again: the effect is %s", got.State)
+	}
+	settle(event.InInspection, event.InInspection)
+	if got := usage(); got.State != store.EffectSettled {
+		t.Errorf("it is %s although the ERP shows what is asked for", got.State)
+	}
 }
 
 func TestEngine_NotUnderstood(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
+	"github.com/holdfast-mesh/holdfast/cloud/store/storetest"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 )
 
@@ -109,7 +110,9 @@ func TestEngine_Gauges(t *testing.T) {
 		show("lot_hold_oldest_age_seconds", "p2", 0)
 	})
 	t.Run("NoneWhileTheDatabaseIsAway", func(t *testing.T) {
-		away, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "away.db"))
+		path := filepath.Join(t.TempDir(), "away.db")
+		t.Run("WhichIsMade", func(t *testing.T) { storetest.OpenAt(t, path) }) // and closed, with its tables
+		away, err := store.Open(t.Context(), "sqlite:"+path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,6 +44,11 @@ func (t *turn) load(e *event.Event) (o quality.Objects, err error) {
 			return o, err
 		}
 	}
+	if n.Submission != "" {
+		if o.Submitted, err = t.tx.EffectLot(n.Submission); err != nil {
+			return o, err
+		}
+	}
 	if e.Causation != "" {
 		if _, _, o.CauseSeen, err = t.tx.InboxHashes(e.Causation); err != nil {
 			return o, err

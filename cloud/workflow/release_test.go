@@ -31,6 +31,12 @@ func TestRelease_FromInspectionToWarehouse(t *testing.T) {
 	m.work()
 	m.state(lotA, quality.Asking)
 	m.waits(lotA, quality.WaitAnswer)
+	f := m.lot(lotA)
+	for _, w := range f.Waits("s4") {
+		if w.Object == "" || strings.Contains(w.Words, w.Object) || !strings.Contains(w.Words, "has not answered") {
+			t.Errorf("it waits in words: %q; the number of the question, %s, says nothing to a reader", w.Words, w.Object)
+		}
+	}
 	if got := m.usage(lotA); got != event.InInspection || m.gates[lotA] == quality.GateOpen {
 		t.Fatalf("before any answer the lot is %s, its tasks %s", got, m.gates[lotA])
 	}

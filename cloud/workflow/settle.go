@@ -61,6 +61,11 @@ func (e *Engine) Settle(ctx context.Context, row *store.EffectRow, s Settlement)
 			return fmt.Errorf("settle %s: %w", row.ID, ErrFence)
 		}
 		t.wantsEffects = true // what waited for the same lot may go now
+		if row.Kind == quality.UsageDecisionPost {
+			if err := t.tx.WakeBehind(row, t.now); err != nil { // the stock, which waits for the decision
+				return fmt.Errorf("settle %s: %w", row.ID, err)
+			}
+		}
 		if _, err := t.apply(in, ev); err != nil {
 			return err
 		}

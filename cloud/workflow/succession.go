@@ -461,7 +461,7 @@ func (t *turn) redriveOne(row *store.DeadletterRow, d *store.EpochDecisionRow) e
 		}
 	}
 	if t.parked[row.Key] {
-		_, err := t.stay(row, problem.New(problem.EventParked, "event %s waits behind another of %s", row.EventID, row.Key), store.Parked)
+		_, err := t.stay(row, problem.New(problem.EventParked, waitsBehind, row.EventID), store.Parked)
 		return err
 	}
 	r, err := t.again(row, d.Principal, d.Reason)

@@ -74,9 +74,9 @@ func decode(in *Input) decodedInput {
 	case err != nil:
 		d.err = undecoded(m, err)
 	case e.Plant != in.Plant:
-		d.err = problem.New(problem.EventForeign, "event %s says plant %q, its topic is that of %q", e.ID, e.Plant, in.Plant)
+		d.err = problem.New(problem.EventForeign, "event %s: it says plant %q, its topic is that of %q", e.ID, e.Plant, in.Plant)
 	case e.Origin.Agent == "":
-		d.err = problem.New(problem.EventInvalid, "event %s has no origin", e.ID)
+		d.err = problem.New(problem.EventInvalid, "event %s: it has no origin", e.ID)
 	default:
 		d.event = e
 	}
@@ -155,9 +155,12 @@ func (t *turn) duplicate(in *Input, e *event.Event) (Result, bool, error) {
 		return Result{Outcome: Duplicate}, true, nil
 	}
 	r, err := t.quarantine(in, e, problem.New(problem.EventConflict,
-		"event %s came before with content hash %.12s, now with %.12s", e.ID, content, e.ContentHash))
+		"event %s: it came before with content hash %.12s, now with %.12s", e.ID, content, e.ContentHash))
 	return r, true, err
 }
+
+// waitsBehind is why a record waits for which nothing else is wrong. What it is about stands beside it.
+const waitsBehind = "event %s: it waits behind an earlier record of the same lot or machine"
 
 // inOrder parks an event whose key waits, or that comes after a later one of its lot from the same agent.
 func (t *turn) inOrder(in *Input, e *event.Event) (Result, bool, error) {
@@ -168,7 +171,7 @@ func (t *turn) inOrder(in *Input, e *event.Event) (Result, bool, error) {
 		}
 	}
 	if t.parked[e.Key] {
-		r, err := t.park(in, e, problem.New(problem.EventParked, "event %s waits behind another of %s", e.ID, e.Key))
+		r, err := t.park(in, e, problem.New(problem.EventParked, waitsBehind, e.ID))
 		return r, true, err
 	}
 	lot := e.Data.Concerns()
@@ -183,7 +186,7 @@ func (t *turn) inOrder(in *Input, e *event.Event) (Result, bool, error) {
 	if err != nil || !late {
 		return Result{}, false, err
 	}
-	r, err := t.park(in, e, problem.New(problem.EventLate, "event %s (seq %d) came after seq %d of its lot", e.ID, e.Origin.Seq, seq))
+	r, err := t.park(in, e, problem.New(problem.EventLate, "event %s: seq %d came after seq %d of its lot", e.ID, e.Origin.Seq, seq))
 	return r, true, err
 }
 

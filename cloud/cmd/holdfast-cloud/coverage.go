@@ -82,7 +82,7 @@ func (p *program) printCoverage(c *api.Coverage) error {
 		a := &c.Accepted[i]
 		what := string(a.Gap)
 		if a.Gap == "" {
-			what = fmt.Sprintf("barrier %d of %s", a.Barrier, agentName(a.Plant, a.Agent))
+			what = "missing answer of " + agentName(a.Plant, a.Agent)
 		}
 		names := make([]string, len(a.Signatures))
 		for j, s := range a.Signatures {
@@ -119,7 +119,6 @@ func coverageTitle(c *api.Coverage) string {
 	return title
 }
 
-// answerState says what a lot's release has of an agent. What was not asked for is not missing.
 // agentName names who did not answer.
 func agentName(plant event.PlantID, agent string) string {
 	if agent == "" {
@@ -128,6 +127,7 @@ func agentName(plant event.PlantID, agent string) string {
 	return string(plant) + "/" + agent
 }
 
+// answerState says what a lot's release has of an agent. What was not asked for is not missing.
 func answerState(c *api.Coverage, a *api.Answer) string {
 	switch {
 	case a.Accepted:
@@ -202,9 +202,9 @@ func acceptance(r *api.EvidenceRequest) string {
 		return "gap " + plain(string(r.Gap))
 	}
 	if r.Agent == "" {
-		return fmt.Sprintf("the missing answer of plant %s, of which no agent was ever heard of, to barrier %d", plain(string(r.Plant)), r.Barrier)
+		return fmt.Sprintf("the missing answer of plant %s, of which no agent was ever heard of", plain(string(r.Plant)))
 	}
-	return fmt.Sprintf("the missing answer of agent %s/%s to barrier %d", plain(string(r.Plant)), plain(r.Agent), r.Barrier)
+	return fmt.Sprintf("the missing answer of agent %s/%s", plain(string(r.Plant)), plain(r.Agent))
 }
 
 func (p *program) printEvidence(e *api.Evidence) error {

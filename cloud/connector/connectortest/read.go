@@ -97,6 +97,23 @@ func k10(t *testing.T, r *run) {
 	if known {
 		t.Errorf("an unknown code was guessed or lost: %+v", v)
 	}
+	shown := []string{v.UsageRaw, v.State}
+	for _, task := range v.Tasks {
+		shown = append(shown, task.Raw)
+	}
+	if r.UnknownWord != "" && !slices.Contains(shown, r.UnknownWord) {
+		t.Errorf("the view shows %q, not the system's own word %q: nobody could tell what it means", shown, r.UnknownWord)
+	}
+	// What the code may stand for is nothing that an effect wanted.
+	for _, e := range []quality.Effect{
+		{Kind: quality.NonconformanceAdvance, Record: &quality.Record{State: quality.NCContained}},
+		{Kind: quality.LotUsageSet, Usage: event.Unrestricted}, {Kind: quality.LotUsageSet, Usage: event.Blocked},
+		{Kind: quality.TasksGate, Gate: quality.GateHeld},
+	} {
+		if o, _ := connector.ObjectOf(e.Kind); o == v.Kind && v.Shows(&e) {
+			t.Errorf("an unknown code counts as what is wanted by %+v: %+v", e, v)
+		}
+	}
 }
 
 // k17OneMoment is k17 where all that changes carries one stamp.

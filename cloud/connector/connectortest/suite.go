@@ -57,6 +57,8 @@ type Rig struct {
 	Refreshes func() int
 	// Unknown returns an object whose state has a code that no connector knows.
 	Unknown func(t *testing.T) connector.Object
+	// UnknownWord is that code: a view shows it unchanged, for people. Empty = not compared.
+	UnknownWord string
 	// Forgetful returns a rig whose target has no field for the reference (missing), or takes and loses it (dropped).
 	Forgetful func(t *testing.T, how string) *Rig
 	// Exact returns effects with texts and numbers that careless code changes, and tells whether a view shows them

@@ -148,11 +148,38 @@ func k07(t *testing.T, r *run, kind quality.Kind) {
 				t.Errorf("Retry-After %q: %s; want retry_later after %s to %s", c.after, seen(got), c.from, c.to)
 			}
 		})
+		k07Shown(t, r, e, version, c.after, c.from > 0)
 		r.Heal()
 	}
 	if n := r.Count(e); n != 0 {
 		t.Errorf("the effect took place %d times", n)
 	}
+}
+
+// k07Shown asks a throttled system behind its guard: people see that it asked to be left alone and until when, no longer than
+// is followed, and the next call comes back at once without another one to the target, which would answer it by now.
+func k07Shown(t *testing.T, r *run, e quality.Effect, version connector.Version, after string, told bool) {
+	t.Helper()
+	g := connector.NewGuard(r.System, connector.GuardConfig{})
+	if got := g.Write(t.Context(), e, version); got.Outcome != event.RetryLater {
+		t.Errorf("Retry-After %q behind the guard: %s", after, seen(got))
+	}
+	h, most := g.Health(), time.Now().Add(connector.MaxRetryAfter)
+	if !told {
+		if after == "abc" && h.Link != connector.LinkUp {
+			t.Errorf("Retry-After %q: the link is shown as %+v; one answer that says no time proves nothing", after, h)
+		}
+		return
+	}
+	if h.Link != connector.LinkThrottled || h.Until.Before(time.Now()) || h.Until.After(most) {
+		t.Errorf("Retry-After %q: the link is shown as %+v; want throttled, until %s at the latest", after, h, most)
+	}
+	r.Heal()
+	within(t, time.Second, func() {
+		if got := g.Write(t.Context(), e, version); got.Outcome != event.RetryLater || got.RetryAfter <= 0 || got.RetryAfter > connector.MaxRetryAfter {
+			t.Errorf("Retry-After %q: the next call behind the guard got %s", after, seen(got))
+		}
+	})
 }
 
 // k11 dies between write and verify; another process takes over.

@@ -58,14 +58,13 @@ func (c *Client) Changes(ctx context.Context, since connector.Cursor, limit int)
 	i := p.of(lists)
 	var views []connector.View
 	for i < len(lists) && len(views) < limit {
-		page, bad := c.page(ctx, lists[i], &p, limit-len(views))
+		page, more, bad := c.page(ctx, lists[i], &p, limit-len(views))
 		if bad != nil {
 			return nil, since, *bad
 		}
-		full := len(page) >= limit-len(views)
 		views = append(views, page...)
-		if full {
-			break // the list may go on
+		if more {
+			continue
 		}
 		if i++; i < len(lists) {
 			p.List, p.After = lists[i].name, ""
@@ -100,32 +99,36 @@ func (p *position) of(lists []list) int {
 	return 0
 }
 
-// page reads at most limit records of a list and moves the position behind them.
-func (c *Client) page(ctx context.Context, l list, p *position, limit int) ([]connector.View, *connector.Result) {
+// page reads at most limit records of a list and moves the position behind them. More tells whether the list goes on there.
+func (c *Client) page(ctx context.Context, l list, p *position, limit int) (views []connector.View, more bool, bad *connector.Result) {
 	v := values{After: p.After, Limit: limit}
 	if !p.Since.IsZero() {
 		v.Since = p.Since.UTC().Format(time.RFC3339)
 	}
-	items, a, bad := c.items(ctx, l.op, v)
+	found, bad := c.items(ctx, l.op, v)
 	if bad != nil {
-		return nil, bad
+		return nil, false, bad
 	}
+	a := &found.answer
 	if p.Began.IsZero() {
 		p.Began = a.Date()
 	}
-	var views []connector.View
-	for _, item := range items[:min(len(items), limit)] { // a system may not know a limit
+	for _, item := range found.items {
 		view := l.view(c, item)
 		switch view.ID {
 		case "":
 			r := a.Unclear("no_id", "a record of the list has no id")
-			return nil, &r
+			return nil, false, &r
 		case v.After:
 			r := a.Unclear("no_progress", "the list of "+l.name+" does not go on behind the id "+v.After)
-			return nil, &r
+			return nil, false, &r
 		}
 		views = append(views, view)
 		p.After = view.ID
 	}
-	return views, nil
+	if found.more && len(views) == 0 {
+		r := a.Unclear("no_progress", "the list of "+l.name+" says that it goes on, and holds nothing")
+		return nil, false, &r
+	}
+	return views, found.more, nil
 }

@@ -61,6 +61,7 @@ type Deps struct {
 type Client struct {
 	mapping *Mapping
 	system  string
+	user    string
 	now     func() time.Time
 	http    *httpcall.Client
 }
@@ -94,7 +95,7 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	if deps.Random == nil {
 		deps.Random = rand.Float64
 	}
-	c := &Client{mapping: m, system: deps.System, now: deps.Now}
+	c := &Client{mapping: m, system: deps.System, user: cfg.User, now: deps.Now}
 	c.http, err = httpcall.New(httpcall.Config{
 		BaseURL: strings.TrimSuffix(cfg.URL, "/"), TLS: security, Log: deps.Log, Now: deps.Now, Random: deps.Random,
 		Secrets: []string{token.Reveal(), password.Reveal(), cfg.User + ":" + password.Reveal()},
@@ -215,14 +216,6 @@ func (c *Client) told(a *httpcall.Answer, reading bool) connector.Result {
 	return r
 }
 
-// atPath is at, but an empty path leads nowhere.
-func atPath(body any, path string) any {
-	if path == "" {
-		return nil
-	}
-	return at(body, path)
-}
-
 // Find returns the records that carry the effect's reference; for a change of state, those of the nonconformance.
 func (c *Client) Find(ctx context.Context, e quality.Effect) ([]event.Ref, error) {
 	m := c.mapping
@@ -240,12 +233,12 @@ func (c *Client) Find(ctx context.Context, e quality.Effect) ([]event.Ref, error
 	case e.Kind == quality.NonconformanceAdvance && m.Locate != nil:
 		o, path, want = m.Locate, m.Record.Object, e.Object
 	}
-	items, _, bad := c.items(ctx, o, values{Ref: string(e.Ref), Object: e.Object, Limit: 100})
+	found, bad := c.items(ctx, o, values{Ref: string(e.Ref), Object: e.Object, Limit: 100})
 	if bad != nil {
 		return nil, *bad
 	}
 	var refs []event.Ref
-	for _, item := range items {
+	for _, item := range found.items {
 		// A system that ignores the query lists everything; one that lists ids alone shows no reference.
 		if shown := atPath(item, path); shown != nil && text(shown) != want {
 			continue
@@ -312,16 +305,28 @@ func (c *Client) Write(ctx context.Context, e quality.Effect, v connector.Versio
 	return notRead()
 }
 
-// items makes a listing call.
-func (c *Client) items(ctx context.Context, o *Operation, v values) ([]any, httpcall.Answer, *connector.Result) {
+// listed is a list as far as one answer shows it.
+type listed struct {
+	items  []any
+	more   bool // it goes on
+	answer httpcall.Answer
+}
+
+// items makes a listing call for at most v.Limit items. A list ends where the answer holds less than it could, unless the
+// system says that it goes on.
+func (c *Client) items(ctx context.Context, o *Operation, v values) (listed, *connector.Result) {
+	if o.Most > 0 {
+		v.Limit = min(v.Limit, o.Most)
+	}
 	body, a, bad := c.read(ctx, o, v)
 	if bad != nil {
-		return nil, a, bad
+		return listed{answer: a}, bad
 	}
 	items, ok := at(body, o.Items).([]any)
 	if !ok {
 		r := a.Unclear("no_list", fmt.Sprintf("the answer has no list at %q", o.Items))
-		return nil, a, &r
+		return listed{answer: a}, &r
 	}
-	return items, a, nil
+	more := len(items) >= v.Limit || text(atPath(body, o.More)) != ""
+	return listed{items: items[:min(len(items), v.Limit)], more: more, answer: a}, nil // a system may not know a limit
 }

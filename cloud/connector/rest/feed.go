@@ -16,10 +16,10 @@ import (
 
 // LotPaths say where the lot of a record stands: its key as one text, or its parts.
 type LotPaths struct {
-	Key      string `yaml:"key" doc:"path of the whole lot key"`
-	Scope    string `yaml:"scope" doc:"path of the level at which batch numbers are unique, such as the plant; empty: none"`
-	Material string `yaml:"material"`
-	Batch    string `yaml:"batch"`
+	Key      Path `yaml:"key" doc:"path of the whole lot key"`
+	Scope    Path `yaml:"scope" doc:"path of the level at which batch numbers are unique, such as the plant; empty: none"`
+	Material Path `yaml:"material"`
+	Batch    Path `yaml:"batch"`
 }
 
 func (p LotPaths) check(doc *config.Document, at string) {
@@ -46,8 +46,8 @@ func (p LotPaths) lot(record any) event.LotKey {
 
 // QuantityPaths say where a quantity stands.
 type QuantityPaths struct {
-	Value string            `yaml:"value"`
-	Unit  string            `yaml:"unit" doc:"path of the unit"`
+	Value Path              `yaml:"value"`
+	Unit  Path              `yaml:"unit" doc:"path of the unit"`
 	Units map[string]string `yaml:"units" doc:"the system's units: UCUM; one that is not named is taken as it is"`
 }
 
@@ -68,21 +68,21 @@ type Decisions struct {
 	Changes *Operation `yaml:"changes" doc:"list of the decisions changed since a time, in order of id"`
 	Read    *Operation `yaml:"read" doc:"one decision by its id"`
 
-	Root       string            `yaml:"root" doc:"where the decision stands in the answer to read; empty: it is the answer"`
-	ID         string            `yaml:"id"`
-	Version    string            `yaml:"version" doc:"path of a number that each signature raises; empty: a decision is signed once"`
+	Root       Path              `yaml:"root" doc:"where the decision stands in the answer to read; empty: it is the answer"`
+	ID         Path              `yaml:"id"`
+	Version    Path              `yaml:"version" doc:"path of a number that each signature raises; empty: a decision is signed once"`
 	Lot        LotPaths          `yaml:"lot"`
 	Q          QuantityPaths     `yaml:"q" doc:"empty: decisions are on whole lots"`
-	Decision   string            `yaml:"decision"`
+	Decision   Path              `yaml:"decision"`
 	Words      map[string]string `yaml:"decisions" doc:"our decision: theirs"`
 	OtherWords map[string]string `yaml:"other_decisions" doc:"further decisions of theirs: ours"`
-	SignedBy   string            `yaml:"signed_by" doc:"path of the name on the electronic signature"`
-	DecidedAt  string            `yaml:"decided_at" doc:"path of the signature's time"`
-	Reason     string            `yaml:"reason"`
-	Condition  string            `yaml:"condition" doc:"path of what a conditional release asks for"`
-	Supersedes string            `yaml:"supersedes" doc:"path of the id of the decision whose place it takes"`
-	ChangedAt  string            `yaml:"changed_at"`
-	CreatedAt  string            `yaml:"created_at" doc:"counts where changed_at is null"`
+	SignedBy   Path              `yaml:"signed_by" doc:"path of the name on the electronic signature"`
+	DecidedAt  Path              `yaml:"decided_at" doc:"path of the signature's time"`
+	Reason     Path              `yaml:"reason"`
+	Condition  Path              `yaml:"condition" doc:"path of what a conditional release asks for"`
+	Supersedes Path              `yaml:"supersedes" doc:"path of the id of the decision whose place it takes"`
+	ChangedAt  Path              `yaml:"changed_at"`
+	CreatedAt  Path              `yaml:"created_at" doc:"counts where changed_at is null"`
 }
 
 func (d *Decisions) given() bool { return d != nil }
@@ -94,14 +94,14 @@ func (d *Decisions) check(doc *config.Document) {
 	} {
 		op.check(doc)
 	}
-	need(doc, "decisions", map[string]string{"id": d.ID, "decision": d.Decision, "signed_by": d.SignedBy, "decided_at": d.DecidedAt, "reason": d.Reason})
+	need(doc, "decisions", map[string]Path{"id": d.ID, "decision": d.Decision, "signed_by": d.SignedBy, "decided_at": d.DecidedAt, "reason": d.Reason})
 	d.Lot.check(doc, "decisions.lot")
 	checkWords(doc, "decisions", "decision", d.Words, d.OtherWords, "release", "conditional_release", "rework", "regrade", "return_to_supplier", "scrap", "reject")
 }
 
 // view shows a decision's JSON. What it lacks stays empty: whether that is enough is the reader's to say.
 func (d *Decisions) view(c *Client, record any) connector.View {
-	get := func(path string) string { return text(atPath(record, path)) }
+	get := func(path Path) string { return text(atPath(record, path)) }
 	version, _ := strconv.Atoi(get(d.Version)) // none: the first
 	raw := get(d.Decision)
 	id := get(d.ID)
@@ -121,17 +121,17 @@ type Allocations struct {
 	Changes *Operation `yaml:"changes" doc:"list of the allocations changed since a time, in order of id"`
 	Read    *Operation `yaml:"read" doc:"one allocation by its id"`
 
-	Root       string        `yaml:"root" doc:"where the allocation stands in the answer to read; empty: it is the answer"`
-	ID         string        `yaml:"id"`
-	Version    string        `yaml:"version" doc:"path of what each change changes; empty: the time of the change"`
+	Root       Path          `yaml:"root" doc:"where the allocation stands in the answer to read; empty: it is the answer"`
+	ID         Path          `yaml:"id"`
+	Version    Path          `yaml:"version" doc:"path of what each change changes; empty: the time of the change"`
 	Lot        LotPaths      `yaml:"lot"`
 	Q          QuantityPaths `yaml:"q" doc:"value 0: no longer allocated"`
-	Order      string        `yaml:"order"`
-	Line       string        `yaml:"line"`
-	Customer   string        `yaml:"customer"`
-	PromisedAt string        `yaml:"promised_at"`
-	ChangedAt  string        `yaml:"changed_at"`
-	CreatedAt  string        `yaml:"created_at" doc:"counts where changed_at is null"`
+	Order      Path          `yaml:"order"`
+	Line       Path          `yaml:"line"`
+	Customer   Path          `yaml:"customer"`
+	PromisedAt Path          `yaml:"promised_at"`
+	ChangedAt  Path          `yaml:"changed_at"`
+	CreatedAt  Path          `yaml:"created_at" doc:"counts where changed_at is null"`
 }
 
 func (l *Allocations) given() bool { return l != nil }
@@ -143,7 +143,7 @@ func (l *Allocations) check(doc *config.Document) {
 	} {
 		op.check(doc)
 	}
-	need(doc, "allocations", map[string]string{
+	need(doc, "allocations", map[string]Path{
 		"id": l.ID, "order": l.Order, "line": l.Line, "customer": l.Customer, "q.value": l.Q.Value, "q.unit": l.Q.Unit,
 	})
 	l.Lot.check(doc, "allocations.lot")
@@ -154,7 +154,7 @@ func (l *Allocations) check(doc *config.Document) {
 
 // view shows an allocation's JSON.
 func (l *Allocations) view(c *Client, record any) connector.View {
-	get := func(path string) string { return text(atPath(record, path)) }
+	get := func(path Path) string { return text(atPath(record, path)) }
 	id, version := get(l.ID), get(l.Version)
 	if l.Version == "" {
 		version = get(l.ChangedAt)
@@ -182,7 +182,7 @@ func latest(texts ...string) time.Time {
 // readItem returns a record of a feed by its id.
 func (c *Client) readItem(ctx context.Context, o connector.Object) (connector.View, connector.Version, error) {
 	var op *Operation
-	var root, id string
+	var root, id Path
 	var show func(*Client, any) connector.View
 	if o.Kind == connector.ObjectDecision {
 		d := c.mapping.Decisions
@@ -204,7 +204,7 @@ func (c *Client) readItem(ctx context.Context, o connector.Object) (connector.Vi
 }
 
 // one reads an object by its id; nil = it is not there.
-func (c *Client) one(ctx context.Context, op *Operation, o connector.Object, root, id string) (any, httpcall.Answer, *connector.Result) {
+func (c *Client) one(ctx context.Context, op *Operation, o connector.Object, root, id Path) (any, httpcall.Answer, *connector.Result) {
 	if o.ID == "" {
 		r := rejected("object", "an object of kind "+string(o.Kind)+" is read by its id")
 		return nil, httpcall.Answer{}, &r

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/template"
 	"text/template/parse"
+	"time"
 )
 
 // values is what the templates of an operation may use.
@@ -35,6 +36,8 @@ type values struct {
 	PromisedAt                          string // RFC 3339; empty = no date was promised
 	Repeat                              bool   // the notice may have been sent before
 
+	User string // the technical user; empty = none is configured
+
 	Since string // RFC 3339; empty = from the beginning
 	After string // id of the last record seen; empty = none
 	Limit int
@@ -53,71 +56,110 @@ func newForm(o *Operation) (*form, error) {
 	if !strings.HasPrefix(o.Path, "/") {
 		return nil, fmt.Errorf("path %q does not begin with /", o.Path)
 	}
-	if f.path, err = parsed("path", o.Path, "path"); err != nil {
+	if f.path, err = parsed("path", o.Path, escapes{last: []string{"path"}}); err != nil {
 		return nil, err
 	}
-	if f.body, err = parsed("body", o.Body, "json"); err != nil {
+	if f.body, err = parsed("body", o.Body, escapes{last: []string{"json"}}); err != nil {
 		return nil, err
 	}
 	for name, text := range o.Query {
-		if f.query[name], err = parsed("query "+name, text, ""); err != nil {
+		if f.query[name], err = parsed("query "+name, text, inQuery); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
 }
 
-// parsed returns a template in which every value passes through the function escape at last; empty = none is needed.
-func parsed(name, text, escape string) (*template.Template, error) {
-	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"json": quote, "path": url.PathEscape}).Parse(text)
+// escapes says how values get into a text without being taken for a part of it.
+type escapes struct {
+	last  []string // functions, one of which every value passes through at last
+	safe  []string // fields that never hold what a stranger wrote
+	alone bool     // a value that is all there is needs none: it is escaped as a whole
+}
+
+// inQuery is for the parameters of a query. Many systems have a language of their own there, in which a name with a quote
+// in it would find the records of others.
+var inQuery = escapes{last: []string{"backslashed", "doubled", "json"}, safe: []string{"Since", "Limit"}, alone: true}
+
+// backslashed and doubled write a value between single quotes, with its own quotes after a backslash, or twice.
+func backslashed(v any) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(fmt.Sprint(v)) + "'"
+}
+
+func doubled(v any) string { return "'" + strings.ReplaceAll(fmt.Sprint(v), "'", "''") + "'" }
+
+// unzoned writes one of our times for systems that understand no zone: in UTC, as 2026-11-24 08:00:00.
+func unzoned(at string) string {
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return at // none was given
+	}
+	return t.UTC().Format(time.DateTime)
+}
+
+// parsed returns a template in which every value is escaped.
+func parsed(name, text string, by escapes) (*template.Template, error) {
+	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
+		"json": quote, "path": url.PathEscape, "backslashed": backslashed, "doubled": doubled, "unzoned": unzoned,
+	}).Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	if t.Tree == nil { // an empty text
-		return t, nil
+	if t.Tree == nil || by.alone && len(t.Root.Nodes) == 1 && t.Root.Nodes[0].Type() == parse.NodeAction {
+		return t, nil // empty, or a value alone
 	}
-	if bad := unescaped(t.Root, escape); strings.HasPrefix(bad, "{{template") {
+	if bad := by.missing(t.Root); strings.HasPrefix(bad, "{{template") {
 		return nil, fmt.Errorf("%s: %s is not allowed: one template calls no other", name, bad)
 	} else if bad != "" {
-		return nil, fmt.Errorf("%s: %s must end in | %s", name, bad, escape)
+		return nil, fmt.Errorf("%s: %s must end in | %s", name, bad, strings.Join(by.last, " or | "))
 	}
 	return t, nil
 }
 
-// unescaped returns the first action whose value would come out as it is.
-func unescaped(node parse.Node, escape string) string {
+// missing returns the first action whose value would come out as it is.
+func (e escapes) missing(node parse.Node) string {
 	switch n := node.(type) {
 	case *parse.ListNode:
 		if n == nil {
 			return ""
 		}
 		for _, inner := range n.Nodes {
-			if bad := unescaped(inner, escape); bad != "" {
+			if bad := e.missing(inner); bad != "" {
 				return bad
 			}
 		}
 	case *parse.ActionNode:
-		last := n.Pipe.Cmds[len(n.Pipe.Cmds)-1]
-		if id, ok := last.Args[0].(*parse.IdentifierNode); escape != "" && len(n.Pipe.Decl) == 0 && (!ok || id.Ident != escape) {
+		if len(n.Pipe.Decl) == 0 && !e.escaped(n.Pipe.Cmds) {
 			return n.String()
 		}
 	case *parse.IfNode:
-		return unescapedBranch(&n.BranchNode, escape)
+		return e.missingIn(&n.BranchNode)
 	case *parse.RangeNode:
-		return unescapedBranch(&n.BranchNode, escape)
+		return e.missingIn(&n.BranchNode)
 	case *parse.WithNode:
-		return unescapedBranch(&n.BranchNode, escape)
+		return e.missingIn(&n.BranchNode)
 	case *parse.TemplateNode:
 		return n.String()
 	}
 	return ""
 }
 
-func unescapedBranch(n *parse.BranchNode, escape string) string {
-	if bad := unescaped(n.List, escape); bad != "" {
+// escaped tells whether what the commands of an action make may stand where it is.
+func (e escapes) escaped(commands []*parse.CommandNode) bool {
+	switch last := commands[len(commands)-1].Args[0].(type) {
+	case *parse.IdentifierNode:
+		return slices.Contains(e.last, last.Ident)
+	case *parse.FieldNode:
+		return len(commands) == 1 && len(last.Ident) == 1 && slices.Contains(e.safe, last.Ident[0])
+	}
+	return false
+}
+
+func (e escapes) missingIn(n *parse.BranchNode) string {
+	if bad := e.missing(n.List); bad != "" {
 		return bad
 	}
-	return unescaped(n.ElseList, escape)
+	return e.missing(n.ElseList)
 }
 
 // quote writes a value as JSON, without escaping what only HTML needs escaped.
@@ -159,7 +201,7 @@ func (f *form) try() error {
 		Ref: nasty, Object: nasty, ID: nasty, Title: nasty, Description: nasty, Severity: nasty, Source: nasty, State: nasty,
 		Lot: nasty, Scope: nasty, Material: nasty, Batch: nasty, Order: nasty, Line: nasty, Customer: nasty, Step: nasty, Reason: nasty,
 		PromisedAt: nasty, Inspection: nasty, Plant: nasty, Type: nasty, Verdict: nasty, SpecRev: nasty, CompletedAt: nasty, Results: 7,
-		Since: nasty, After: nasty, Limit: 100,
+		User: nasty, Since: nasty, After: nasty, Limit: 100,
 	}
 	for _, list := range [][]string{{nasty, nasty}, nil} {
 		v.Lots, v.Tasks, v.Supersedes, v.Repeat = list, list, list, list == nil

@@ -18,9 +18,9 @@ type Inspections struct {
 	Read   *Operation `yaml:"read" doc:"one inspection by its id"`
 	Create *Operation `yaml:"create" doc:"makes an inspection's record"`
 
-	Root      string            `yaml:"root" doc:"where the inspection stands in the answer to read; empty: it is the answer"`
-	ID        string            `yaml:"id"`
-	Reference string            `yaml:"reference"`
+	Root      Path              `yaml:"root" doc:"where the inspection stands in the answer to read; empty: it is the answer"`
+	ID        Path              `yaml:"id"`
+	Reference Path              `yaml:"reference"`
 	Verdicts  map[string]string `yaml:"verdicts" doc:"our verdict (pass, fail, indeterminate): theirs"`
 }
 
@@ -34,7 +34,7 @@ func (i *Inspections) check(doc *config.Document) {
 	} {
 		op.check(doc)
 	}
-	need(doc, "inspections", map[string]string{"id": i.ID, "reference": i.Reference})
+	need(doc, "inspections", map[string]Path{"id": i.ID, "reference": i.Reference})
 	checkWords(doc, "inspections", "verdict", i.Verdicts, nil, "pass", "fail", "indeterminate")
 	for _, our := range []string{"pass", "fail", "indeterminate"} {
 		if i.Verdicts[our] == "" && len(i.Verdicts) > 0 {

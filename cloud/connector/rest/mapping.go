@@ -1,9 +1,7 @@
 package rest
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -27,7 +25,7 @@ type Mapping struct {
 	ReferenceLength int                  `yaml:"reference_length" doc:"longest reference that the system keeps, in characters"`
 	Overlap         time.Duration        `yaml:"overlap" doc:"how far a feed looks back behind the begin of its last sweep: as long as the system's longest transaction"`
 
-	Check   *Probe     `yaml:"check" doc:"what the preflight looks for, such as the reference among the fields"`
+	Check   []Probe    `yaml:"check" doc:"what the preflight looks for, such as the reference among the fields"`
 	Find    *Operation `yaml:"find" doc:"list of the records with a reference"`
 	Locate  *Operation `yaml:"locate" doc:"list of the records of a nonconformance, whatever made them; empty: find"`
 	Read    *Operation `yaml:"read" doc:"one record by its id"`
@@ -44,8 +42,8 @@ type Mapping struct {
 	Allocations *Allocations `yaml:"allocations" doc:"feed of what customers' order lines count on"`
 
 	Error struct {
-		Code    string `yaml:"code" doc:"path of the code in an error's body"`
-		Message string `yaml:"message" doc:"path of the text in an error's body"`
+		Code    Path `yaml:"code" doc:"path of the code in an error's body"`
+		Message Path `yaml:"message" doc:"path of the text in an error's body"`
 	} `yaml:"error"`
 	States      map[string]string `yaml:"states" doc:"our state: theirs"`
 	OtherStates map[string]string `yaml:"other_states" doc:"further states of theirs: ours"`
@@ -53,42 +51,66 @@ type Mapping struct {
 }
 
 // Operation is one call. Path, query and body are templates over the fields of values; in a path every value ends in
-// "| path", in a body in "| json".
+// "| path", in a body in "| json". A query's parameter that is more than one field alone is in a language of its own, in
+// which a value could be taken for words. There it ends in "| backslashed" or "| doubled", which write it between single
+// quotes with its own quotes after a backslash or twice, or in "| json". "| unzoned" writes a time as 2026-11-24 08:00:00, in
+// UTC.
 type Operation struct {
 	Method string            `yaml:"method" doc:"empty: GET, for what makes something POST, for update PATCH"`
 	Path   string            `yaml:"path"`
 	Query  map[string]string `yaml:"query" doc:"a parameter that comes out empty is left out"`
 	Body   string            `yaml:"body"`
-	Items  string            `yaml:"items" doc:"path of the list in the answer"`
-	ID     string            `yaml:"id" doc:"path of the new record's id in the answer; empty: the end of the header Location"`
+	Items  Path              `yaml:"items" doc:"path of the list in the answer"`
+	More   Path              `yaml:"more" doc:"path of what stands in the answer only where the list goes on, such as the address of its next page; empty: it goes on while the answer is full"`
+	Most   int               `yaml:"most" doc:"most records that the system puts into one answer, whatever it is asked for; 0: as many as it is asked for"`
+	Answer string            `yaml:"answer" doc:"list or object: what the system's own answer to a change is; other JSON comes from someone else and acknowledges nothing; empty: any"`
+	ID     Path              `yaml:"id" doc:"path of the new record's id in the answer; empty: the end of the header Location"`
 
 	form *form
 }
 
-// Probe is a read whose answer must hold a text.
-type Probe struct {
-	Path     string `yaml:"path"`
-	Contains string `yaml:"contains"`
+// Kinds of answers.
+const (
+	answerList   = "list"
+	answerObject = "object"
+)
+
+// suits tells whether decoded JSON is of the kind that the system answers with.
+func (o *Operation) suits(body any) bool {
+	_, list := body.([]any)
+	_, object := body.(map[string]any)
+	return o.Answer == "" || o.Answer == answerList && list || o.Answer == answerObject && object
 }
 
-// Paths are dotted paths into a record's JSON.
+// Probe is a read whose answer must show something, such as the field that keeps our reference.
+type Probe struct {
+	Path     string            `yaml:"path" doc:"a template, in which User is the technical user"`
+	Query    map[string]string `yaml:"query"`
+	At       Path              `yaml:"at" doc:"path that must lead to something in the answer; empty: the answer as a whole"`
+	Contains string            `yaml:"contains" doc:"text that must stand there; empty: any"`
+	Fix      string            `yaml:"fix" doc:"what a person does about it"`
+
+	op *Operation
+}
+
+// Paths say where the parts of a record stand in its JSON.
 type Paths struct {
-	Root      string            `yaml:"root" doc:"where the record stands in the answer to read; empty: it is the answer"`
-	ID        string            `yaml:"id"`
-	Object    string            `yaml:"object" doc:"id of the nonconformance"`
-	Reference string            `yaml:"reference"`
-	State     string            `yaml:"state"`
-	Decision  string            `yaml:"decision"`
-	ETag      string            `yaml:"etag" doc:"empty: the header ETag"`
-	ChangedAt string            `yaml:"changed_at"`
-	CreatedAt string            `yaml:"created_at" doc:"counts where changed_at is null"`
-	Fields    map[string]string `yaml:"fields" doc:"name: path of the fields that we own"`
+	Root      Path            `yaml:"root" doc:"where the record stands in the answer to read; empty: it is the answer"`
+	ID        Path            `yaml:"id"`
+	Object    Path            `yaml:"object" doc:"id of the nonconformance"`
+	Reference Path            `yaml:"reference"`
+	State     Path            `yaml:"state"`
+	Decision  Path            `yaml:"decision"`
+	ETag      Path            `yaml:"etag" doc:"empty: the header ETag"`
+	ChangedAt Path            `yaml:"changed_at"`
+	CreatedAt Path            `yaml:"created_at" doc:"counts where changed_at is null"`
+	Fields    map[string]Path `yaml:"fields" doc:"name: path of the fields that we own"`
 }
 
 // Rule gives an answer a meaning.
 type Rule struct {
 	Status  int           `yaml:"status" doc:"0: any"`
-	Path    string        `yaml:"path" doc:"where in the answer the text is looked for; empty: in all of it"`
+	Path    Path          `yaml:"path" doc:"where in the answer the text is looked for; empty: in all of it"`
 	Body    string        `yaml:"body" doc:"text that stands there, in any case; empty: any"`
 	Outcome event.Outcome `yaml:"outcome" doc:"rejected, conflict, retry_later, unknown or acknowledged"`
 }
@@ -141,6 +163,9 @@ func (m *Mapping) check(doc *config.Document) {
 	if !some {
 		doc.Errorf(problem.ConfigMissing, "", "the mapping has no operation: want records (find, read, create), inspections, tasks, notices, decisions or allocations")
 	}
+	for i := range m.Check {
+		m.Check[i].check(doc, config.Index("check", i))
+	}
 	for i, r := range m.Outcomes {
 		at := config.Index("outcomes", i)
 		oneOf(doc, at+".outcome", string(r.Outcome), "rejected", "conflict", "retry_later", "unknown", "acknowledged")
@@ -169,12 +194,12 @@ func (m records) check(doc *config.Document) {
 	} {
 		op.check(doc)
 	}
-	need(doc, "record", map[string]string{"id": m.Record.ID, "reference": m.Record.Reference, "state": m.Record.State})
+	need(doc, "record", map[string]Path{"id": m.Record.ID, "reference": m.Record.Reference, "state": m.Record.State})
 	checkWords(doc, "", "state", m.States, m.OtherStates, "opened", "contained", "investigating", "disposition", "closed", "voided")
 }
 
 // need refuses paths that are missing.
-func need(doc *config.Document, at string, paths map[string]string) {
+func need(doc *config.Document, at string, paths map[string]Path) {
 	for _, name := range slices.Sorted(maps.Keys(paths)) { // in a fixed order, so that findings are too
 		if paths[name] == "" {
 			doc.Errorf(problem.ConfigMissing, at+"."+name, "%s.%s is missing: without it nothing can be verified", at, name)
@@ -253,8 +278,12 @@ func (o *Operation) check(doc *config.Document, name, method string, list bool) 
 	if write == (o.Method == http.MethodGet) || o.Method != strings.ToUpper(o.Method) {
 		doc.Errorf(problem.ConfigValue, name+".method", "method %q does not suit %s", o.Method, name)
 	}
+	oneOf(doc, name+".answer", o.Answer, "", answerList, answerObject)
 	if list && o.Items == "" {
 		doc.Errorf(problem.ConfigMissing, name+".items", "%s.items is missing", name)
+	}
+	if o.Most < 0 {
+		doc.Errorf(problem.ConfigValue, name+".most", "%d is negative", o.Most)
 	}
 	f, err := newForm(o)
 	if err == nil {
@@ -265,6 +294,15 @@ func (o *Operation) check(doc *config.Document, name, method string, list bool) 
 		return
 	}
 	o.form = f
+}
+
+// check makes the probe ready.
+func (p *Probe) check(doc *config.Document, at string) {
+	if p.At == "" && p.Contains == "" {
+		doc.Errorf(problem.ConfigMissing, at, "%s: want at or contains, else it looks for nothing", at)
+	}
+	p.op = &Operation{Path: p.Path, Query: p.Query}
+	p.op.check(doc, at, http.MethodGet, false)
 }
 
 // theirs returns the system's word for a state of ours.
@@ -294,38 +332,4 @@ func (m *Mapping) rule(status int, raw []byte, body any) (o event.Outcome, words
 		return r.Outcome, words, true
 	}
 	return "", "", false
-}
-
-// at follows a dotted path into decoded JSON; nil = nothing is there.
-func at(body any, path string) any {
-	if path == "" {
-		return body
-	}
-	for step := range strings.SplitSeq(path, ".") {
-		object, ok := body.(map[string]any)
-		if !ok {
-			return nil
-		}
-		body = object[step]
-	}
-	return body
-}
-
-// text returns a value as text: numbers as they are written, null and nothing as "".
-func text(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	case bool:
-		return fmt.Sprint(v)
-	}
-	raw, err := json.Marshal(v)
-	if err != nil { // decoded JSON always encodes
-		return ""
-	}
-	return string(raw)
 }

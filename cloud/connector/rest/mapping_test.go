@@ -45,6 +45,14 @@ func TestLoadMapping_Bad(t *testing.T) {
 		{"no path of the state", "  state: state\n", "", "record.state is missing"},
 		{"a rule for everything", `{ status: 200, path: messages, body: "can't change state", outcome: rejected }`, `{ outcome: rejected }`, "fit every answer"},
 		{"an outcome that only a read proves", "outcome: rejected", "outcome: applied", `"applied" is none of`},
+		{"a path that is none", "  id: id\n  object", "  id: id[\n  object", "has a [ without its ]"},
+		{"a value in a query's language", `query: { ref: "{{.Ref}}" }`, `query: { q: "ref = '{{.Ref}}'" }`, "must end in | backslashed or | doubled or | json"},
+		{"a value escaped too early", `query: { ref: "{{.Ref}}" }`, `query: { q: "ref = {{.Ref | doubled | printf \"%s\"}}" }`, "must end in"},
+		{"a value in a branch of a query", `query: { ref: "{{.Ref}}" }`, `query: { q: "{{if .Ref}}{{.Ref}}{{end}}" }`, "must end in"},
+		{"an answer that is none", "update:\n", "update:\n  answer: text\n", `"text" is none of`},
+		{"fewer records than none", "changes:\n", "changes:\n  most: -1\n", "is negative"},
+		{"a probe for nothing", "lock: exact", "lock: exact\ncheck: [{ path: /me }]", "looks for nothing"},
+		{"a probe without escapes", "lock: exact", "lock: exact\ncheck: [{ path: '/me/{{.User}}', at: id }]", "must end in | path"},
 		{"a path without a slash", "  path: /records\n  query: { ref", "  path: records\n  query: { ref", "does not begin with /"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -116,6 +124,15 @@ func TestLoadMapping_BadFamilies(t *testing.T) {
 				t.Errorf("%v; want the file and %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestLoadMapping_Shipped loads what a plant is given, as check-config does.
+func TestLoadMapping_Shipped(t *testing.T) {
+	for _, name := range []string{"qms", "rt"} {
+		if _, err := LoadMapping("../../../deploy/config/" + name + ".yaml"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -227,21 +244,21 @@ func FuzzRecord(f *testing.F) {
 
 func TestForm_Fill(t *testing.T) {
 	f, err := newForm(&Operation{
-		Path: "/r/{{.ID | path}}/{{path .Object}}", Query: map[string]string{"q": "ref = '{{.Ref}}'", "after": "{{.After}}"},
+		Path: "/r/{{.ID | path}}/{{path .Object}}", Query: map[string]string{"q": "ref = {{.Ref | backslashed}} AND id > {{doubled .ID}} LIMIT {{.Limit}}", "after": "{{.After}}"},
 		Body: `{{if .Lots}}{"lots": {{.Lots | json}}, "state": {{json .State}}}{{end}}`,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, query, body, err := f.fill(values{ID: "a/b?c", Object: "nc:é", Ref: "HF&1", Lots: []string{`l"1`}, State: "<open>"})
+	path, query, body, err := f.fill(values{ID: "a/b?c", Object: "nc:é", Ref: `it's \ HF`, Lots: []string{`l"1`}, State: "<open>"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := "/r/a%2Fb%3Fc/nc:%C3%A9"; path != want {
 		t.Errorf("path %s, want %s", path, want)
 	}
-	if got := query.Encode(); got != "q=ref+%3D+%27HF%261%27" {
-		t.Errorf("query %s", got)
+	if got, want := query.Get("q"), `ref = 'it\'s \\ HF' AND id > 'a/b?c' LIMIT 0`; got != want || query.Has("after") {
+		t.Errorf("query %s, want %s", got, want)
 	}
 	if want := `{"lots": ["l\"1"], "state": "<open>"}`; string(body) != want {
 		t.Errorf("body %s, want %s", body, want)

@@ -19,9 +19,9 @@ type Notices struct {
 	Read *Operation `yaml:"read" doc:"one message by its id; needed with find"`
 
 	Header    string `yaml:"header" doc:"header that carries the reference, such as Message-ID or Idempotency-Key; empty: the body does"`
-	Root      string `yaml:"root" doc:"where the message stands in the answer to read; empty: it is the answer"`
-	ID        string `yaml:"id"`
-	Reference string `yaml:"reference"`
+	Root      Path   `yaml:"root" doc:"where the message stands in the answer to read; empty: it is the answer"`
+	ID        Path   `yaml:"id"`
+	Reference Path   `yaml:"reference"`
 }
 
 func (n *Notices) given() bool { return n != nil }
@@ -35,7 +35,7 @@ func (n *Notices) check(doc *config.Document) {
 		op.check(doc)
 	}
 	if n.Find != nil {
-		need(doc, "notices", map[string]string{"id": n.ID, "reference": n.Reference})
+		need(doc, "notices", map[string]Path{"id": n.ID, "reference": n.Reference})
 	}
 	if n.Header == "" && (n.Send == nil || !strings.Contains(n.Send.Body, ".Ref")) {
 		doc.Errorf(problem.ConfigMissing, "notices.header", "neither notices.header nor the body of notices.send carries the reference: a repeated message would not be seen as one")
@@ -94,7 +94,7 @@ func (c *Client) send(ctx context.Context, e quality.Effect) connector.Result {
 		return *bad
 	}
 	if n.Find == nil {
-		return c.changed(&a) // its acknowledgement is all that there will be
+		return c.changed(n.Send, &a) // its acknowledgement is all that there will be
 	}
 	return c.made(&a, e.Ref, place{op: n.Send, kind: connector.ObjectNotice, root: n.Root, id: n.ID, reference: n.Reference})
 }

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -33,7 +32,7 @@ func (c *Client) readRecord(ctx context.Context, o connector.Object) (connector.
 // view shows a record's JSON.
 func (c *Client) view(record any) connector.View {
 	p := c.mapping.Record
-	get := func(path string) string { return text(atPath(record, path)) }
+	get := func(path Path) string { return text(atPath(record, path)) }
 	v := connector.View{
 		Object: connector.Object{Kind: connector.ObjectRecord, ID: get(p.ID)}, Exists: true,
 		Ref: c.ref(connector.ObjectRecord, get(p.ID), get(p.ETag)), State: get(p.State), Reached: c.mapping.ours(get(p.State)), Decision: get(p.Decision),
@@ -76,7 +75,7 @@ func (c *Client) create(ctx context.Context, e quality.Effect) connector.Result 
 type place struct {
 	op                         *Operation
 	kind                       connector.ObjectKind
-	root, id, reference, state string
+	root, id, reference, state Path
 }
 
 // made judges the answer to an operation that makes a record: it names the record, and shows the reference if it shows
@@ -95,7 +94,7 @@ func (c *Client) made(a *httpcall.Answer, ref quality.EffectRef, p place) connec
 		return a.Unclear("no_record", "the answer names no record")
 	}
 	record := at(body, p.root)
-	shown := atPath(record, cmp.Or(p.state, p.id)) != nil
+	shown := atPath(record, p.state) != nil // some answer with the id alone, and a read tells then
 	if got := text(atPath(record, p.reference)); got != string(ref) && (shown || got != "") {
 		r = a.As(event.Rejected, "reference_lost", "record "+id+" was made, but the system did not keep its reference; a person has to look at it")
 	}
@@ -104,10 +103,17 @@ func (c *Client) made(a *httpcall.Answer, ref quality.EffectRef, p place) connec
 }
 
 // changed judges the answer to a change of what exists. Whether it took place is for a read to say.
-func (c *Client) changed(a *httpcall.Answer) connector.Result {
+func (c *Client) changed(op *Operation, a *httpcall.Answer) connector.Result {
 	r := c.told(a, false)
-	if _, err := decode(a.Body); r.Outcome == "" && len(a.Body) > 0 && (err != nil || !a.JSON()) {
+	if r.Outcome != "" || len(a.Body) == 0 {
+		return r
+	}
+	body, err := decode(a.Body)
+	switch {
+	case err != nil || !a.JSON():
 		return a.Unclear("no_json", "the answer is no JSON; it may be a log-in page")
+	case !op.suits(body):
+		return a.Unclear("other_answer", "the answer is no "+op.Answer+"; it may be that of another program")
 	}
 	return r
 }
@@ -137,7 +143,7 @@ func (c *Client) advance(ctx context.Context, e quality.Effect, read version) co
 	if bad != nil {
 		return *bad
 	}
-	r := c.changed(&a)
+	r := c.changed(c.mapping.Update, &a)
 	r.Ref = c.ref(connector.ObjectRecord, read.id, a.Header.Get("ETag"))
 	return r
 }

@@ -77,9 +77,10 @@ func suiteRig(t *testing.T, cfg qms.Config) *connectortest.Rig {
 			sim.SetState(entry.Record, "contained")
 		}
 	}
+	rig.UnknownWord = "under appeal"
 	rig.Unknown = func(*testing.T) connector.Object {
 		id := sim.AddRecord("nc:odd", "odd")
-		sim.SetState(id, "under appeal")
+		sim.SetState(id, rig.UnknownWord)
 		return connector.Object{Kind: connector.ObjectRecord, ID: id}
 	}
 	rig.Forgetful = func(t *testing.T, how string) *connectortest.Rig { return suiteRig(t, qms.Config{References: how}) }

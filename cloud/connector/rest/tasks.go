@@ -21,14 +21,14 @@ type Tasks struct {
 	Release *Operation `yaml:"release" doc:"lets a lot's held tasks start, and those to come"`
 
 	Each  bool              `yaml:"each" doc:"hold and release take one task by its id, and are called for each; else all of the lot"`
-	ETag  string            `yaml:"etag" doc:"path in the answer to list, with each: in a task; empty: the header ETag, which each does not have"`
-	Gate  string            `yaml:"gate" doc:"path of the lot's own word in the answer to list; empty: its tasks tell"`
+	ETag  Path              `yaml:"etag" doc:"path in the answer to list, with each: in a task; empty: the header ETag, which each does not have"`
+	Gate  Path              `yaml:"gate" doc:"path of the lot's own word in the answer to list; empty: its tasks tell"`
 	Gates map[string]string `yaml:"gates" doc:"our gate (held, open): theirs"`
 
-	ID          string            `yaml:"id"`
-	Kind        string            `yaml:"kind" doc:"path of pick, putaway, ship or another word"`
-	Order       string            `yaml:"order" doc:"path of the order that a task is for"`
-	State       string            `yaml:"state"`
+	ID          Path              `yaml:"id"`
+	Kind        Path              `yaml:"kind" doc:"path of pick, putaway, ship or another word"`
+	Order       Path              `yaml:"order" doc:"path of the order that a task is for"`
+	State       Path              `yaml:"state"`
 	States      map[string]string `yaml:"states" doc:"our state (held, open, started, done): theirs"`
 	OtherStates map[string]string `yaml:"other_states" doc:"further states of theirs: ours"`
 }
@@ -43,7 +43,7 @@ func (t *Tasks) check(doc *config.Document) {
 	} {
 		op.check(doc)
 	}
-	need(doc, "tasks", map[string]string{"id": t.ID, "state": t.State})
+	need(doc, "tasks", map[string]Path{"id": t.ID, "state": t.State})
 	checkWords(doc, "tasks", "state", t.States, t.OtherStates, "held", "open", "started", "done")
 	for _, state := range []string{"held", "open"} {
 		if t.States[state] == "" && len(t.States) > 0 {
@@ -103,7 +103,10 @@ func (c *Client) readTasks(ctx context.Context, o connector.Object) (connector.V
 	}
 	items, ok := at(body, t.List.Items).([]any)
 	if !ok {
-		return connector.View{}, nil, a.Unclear("no_list", "the answer has no list at "+t.List.Items)
+		return connector.View{}, nil, a.Unclear("no_list", "the answer has no list at "+string(t.List.Items))
+	}
+	if text(atPath(body, t.List.More)) != "" {
+		return connector.View{}, nil, a.Unclear("more_tasks", "the list of the lot's tasks goes on: an open task may not be seen")
 	}
 	read := &lotTasks{lot: o.Lot, etags: map[string]string{}}
 	raw := text(atPath(body, t.Gate))
@@ -170,7 +173,7 @@ func (c *Client) changeTasks(ctx context.Context, op *Operation, v values, etag 
 	if bad != nil {
 		return *bad
 	}
-	return c.changed(&a)
+	return c.changed(op, &a)
 }
 
 // ifMatch returns the header of a conditional change.

@@ -57,8 +57,9 @@ func TestSuite_Warehouse(t *testing.T) {
 		rig.Effect = func(t *testing.T, _ quality.Kind, n int) quality.Effect { return gateEffect(t, sim, n) }
 		rig.Count = func(e quality.Effect) int { return sim.Holds(e.Object) }
 		rig.Touch = func(_ *testing.T, e quality.Effect) { sim.AddTask(e.Object, "pick", "SO-3") }
+		rig.UnknownWord = "on_fire"
 		rig.Unknown = func(*testing.T) connector.Object {
-			sim.SetState(sim.AddTask("lot::M:ODD", "pick", ""), "on_fire")
+			sim.SetState(sim.AddTask("lot::M:ODD", "pick", ""), wms.State(rig.UnknownWord))
 			return connector.Object{Kind: connector.ObjectTasks, Lot: "lot::M:ODD"}
 		}
 		rig.Snapshot, rig.Restore = sim.Snapshot, sim.Restore

@@ -282,15 +282,28 @@ func (l *lot) raw() string {
 	return b.String()
 }
 
-// also lists what the restriction satisfies besides: nothing is free, as under an inspection, and where nothing stands
-// in restricted stock there is nothing left to block.
+// also lists what the restriction satisfies besides. Nothing is free, as under an inspection, where the flag alone keeps any
+// of the lot from being so; stock that waits in inspection by itself needs no flag, and one that stays after a hold was lifted
+// is still that hold's. Where nothing stands in restricted stock there is nothing left to block.
 func (l *lot) also(usage event.UsageStatus) []event.UsageStatus {
 	if !l.restricted || usage != event.Restricted {
 		return nil
 	}
-	also := []event.UsageStatus{event.InInspection}
+	var also []event.UsageStatus
+	if !l.withheld() {
+		also = append(also, event.InInspection)
+	}
 	if !l.has(stockRestricted) {
 		also = append(also, event.Blocked)
 	}
 	return also
+}
+
+// withheld tells whether the lot is kept from use without the batch's restriction: all of it stands in inspection or is
+// blocked. A lot without stock is not, since what arrives would be free.
+func (l *lot) withheld() bool {
+	free := func(r stockRow) bool {
+		return r.Type != stockInspection && r.Type != stockBlocked && r.Type != stockReturns
+	}
+	return len(l.rows) > 0 && !slices.ContainsFunc(l.rows, free)
 }

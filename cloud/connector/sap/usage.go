@@ -35,7 +35,8 @@ func rejected(code, message string) connector.Result {
 	return connector.Result{Outcome: event.Rejected, Code: code, Message: message}
 }
 
-// setUsage takes one step. The flag comes first on the way in, because it takes effect for the whole batch at once.
+// setUsage takes one step. The flag comes first on the way in, because it takes effect for the whole batch at once, and last
+// on the way out. What waits in inspection is kept there by its stock type: the flag of a hold that was lifted goes.
 func (c *Client) setUsage(ctx context.Context, e quality.Effect, l *lot) connector.Result {
 	holds := e.Usage == event.Restricted || e.Usage == event.Blocked || e.Usage == event.InInspection && l.anyFree()
 	switch {
@@ -49,7 +50,8 @@ func (c *Client) setUsage(ctx context.Context, e quality.Effect, l *lot) connect
 		return rejected("not_enforced", "the batch is restricted and its stock is still free: is batch status management active?")
 	case e.Usage == event.Blocked && l.has(stockRestricted):
 		return c.post(ctx, usageText, e.Ref, l, take(l, stockRestricted, movementBlock))
-	case e.Usage != event.Blocked && l.has(stockBlocked):
+	}
+	if e.Usage != event.Blocked && l.has(stockBlocked) {
 		items, bad := c.ownBlocked(ctx, l)
 		if bad != nil {
 			return *bad
@@ -57,6 +59,9 @@ func (c *Client) setUsage(ctx context.Context, e quality.Effect, l *lot) connect
 		if len(items) > 0 {
 			return c.post(ctx, usageText, e.Ref, l, items)
 		}
+	}
+	if e.Usage == event.InInspection && l.restricted && l.withheld() {
+		return c.setFlag(ctx, l, false)
 	}
 	return noStep(e, l)
 }

@@ -51,13 +51,13 @@ func migrate(ctx context.Context, path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// Open opens an empty database. It is closed when the test ends.
+// Open opens an empty database, in memory where the machine has room there. It is closed when the test ends.
 func Open(t testing.TB) *store.Store {
 	t.Helper()
 	if os.Getenv("HOLDFAST_TEST_DATABASE") == "postgres" {
 		return open(t, Peer(t))
 	}
-	return OpenAt(t, filepath.Join(t.TempDir(), "holdfast.db"))
+	return OpenAt(t, filepath.Join(dir(t), "holdfast.db"))
 }
 
 // OpenAt opens an empty SQLite database in the file at path, where nothing may stand. It is closed when the test ends.
