@@ -16,7 +16,7 @@ import (
 // TestNotify_Programs starts both programs as a service manager does, with a watchdog, and stops the agent: each says that it is
 // ready, how much waits, that it lives, and that it stops.
 func TestNotify_Programs(t *testing.T) {
-	dir := shortDir(t)
+	dir := shortDir(t, nil)
 	s, err := stack.New(stack.Config{Bin: bin, Dir: dir})
 	if err != nil {
 		t.Fatal(err)

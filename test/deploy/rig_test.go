@@ -29,6 +29,9 @@ var bin string
 
 func TestMain(m *testing.M) {
 	os.Exit(stack.WithPrograms(func(dir string) int {
+		if err := os.Chmod(dir, 0o755); err != nil { // who goes through a guide is not root
+			panic(err)
+		}
 		bin = dir
 		return m.Run()
 	}))

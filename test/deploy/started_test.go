@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mesh/holdfast/test/peers/host"
 	"github.com/holdfast-mesh/holdfast/test/peers/kafka"
 	"github.com/holdfast-mesh/holdfast/test/peers/postgres"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
@@ -77,9 +78,10 @@ func TestGettingStarted_Live(t *testing.T) {
 	}
 }
 
-// reader is somebody who goes through the guide, in one terminal and some more.
+// reader is somebody who goes through the guide, in one terminal and some more. It is not root, even where we are.
 type reader struct {
 	t      *testing.T
+	as     *syscall.Credential
 	blocks []block
 	home   string
 	tools  string // folder of programs that come before those of the system
@@ -98,21 +100,28 @@ func newReader(t *testing.T) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	r := &reader{t: t, blocks: blocks(read(t, guide)), home: shortDir(t), tools: t.TempDir(), mqtt: "127.0.0.1:" + port}
+	as, err := host.Account()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := host.Ports(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{t: t, as: as, blocks: blocks(read(t, guide)), home: shortDir(t, as), tools: shortDir(t, as), mqtt: host.Loopback(ports[0])}
 	r.set(map[string]string{
 		"HOME": r.home, "HOLDFAST": root, "PATH": strings.Join([]string{r.tools, bin, os.Getenv("PATH"), "/usr/sbin"}, ":"),
-		"MQTT_PORT": port, "CLOUD_LISTEN": "127.0.0.1:" + freePort(t), "AGENT_LISTEN": "127.0.0.1:" + freePort(t),
+		"MQTT_PORT": fmt.Sprint(ports[0]), "CLOUD_LISTEN": host.Loopback(ports[1]), "AGENT_LISTEN": host.Loopback(ports[2]),
 	})
 	return r
 }
 
-// shortDir returns a directory whose sockets have short paths, and that other users may pass.
-func shortDir(t *testing.T) string {
+// shortDir returns a user's directory whose sockets have short paths.
+func shortDir(t *testing.T, as *syscall.Credential) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hf") //nolint:usetesting // a socket's path is short, the test's own directory is too deep for it
 	if err == nil {
-		err = os.Chmod(dir, 0o755)
+		err = host.Give(dir, as)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -121,20 +130,13 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-}
-
 // set exports variables in the reader's terminals.
 func (r *reader) set(variables map[string]string) {
 	r.t.Helper()
 	f, err := os.OpenFile(filepath.Join(r.home, ".exported"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = host.Give(f.Name(), r.as)
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -160,6 +162,7 @@ func (r *reader) run(b block) {
 	deadline := time.Now().Add(40 * time.Second)
 	for {
 		cmd := exec.CommandContext(r.t.Context(), "bash", "-c", r.script(b.text, keep))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: r.as}
 		out, err := cmd.CombinedOutput()
 		if err == nil {
 			r.said.Write(out)
@@ -176,8 +179,12 @@ func (r *reader) terminal(b block) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
-	name := b.words[1]
-	p, err := stack.Command{Name: name, Dir: r.home, Program: "bash", Args: []string{"-c", r.script("exec "+b.text, "")}}.Launch()
+	name, script := b.words[1], r.script("exec "+b.text, "")
+	if name == "mosquitto" {
+		r.broker(ctx, b, script)
+		return
+	}
+	p, err := stack.Command{Name: name, Dir: r.home, Program: "bash", Args: []string{"-c", script}, Attr: &syscall.SysProcAttr{Credential: r.as}}.Launch()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -187,12 +194,26 @@ func (r *reader) terminal(b block) {
 		}
 		p.Kill()
 	})
-	if name != "mosquitto" { // it says nothing on its own; its port answers instead
-		if err := p.Await(ctx); err != nil {
-			r.t.Fatal(err)
-		}
-		return
+	if err := p.Await(ctx); err != nil {
+		r.t.Fatal(err)
 	}
+}
+
+// broker starts Mosquitto, which says nothing on its own: its port answers instead.
+func (r *reader) broker(ctx context.Context, b block, script string) {
+	r.t.Helper()
+	log, err := os.Create(filepath.Join(r.home, "mosquitto.log"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }() // the broker has it open by itself
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := host.Start(cmd, r.as, "KILL")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { p.End(syscall.SIGTERM) })
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -203,11 +224,13 @@ func (r *reader) terminal(b block) {
 		}
 		select {
 		case <-p.Done():
-			r.t.Fatalf("%s:%d: %s ended: %v\n%s", guide, b.line, name, p.Err(), p.Tail())
+			err = fmt.Errorf("it ended: %w", p.Err())
 		case <-ctx.Done():
-			r.t.Fatalf("%s:%d: %s does not listen: %v\n%s", guide, b.line, name, err, p.Tail())
 		case <-tick.C:
+			continue
 		}
+		text, _ := os.ReadFile(log.Name()) // what there is of it
+		r.t.Fatalf("%s:%d: the broker does not listen: %v\n%s", guide, b.line, err, text)
 	}
 }
 
@@ -256,11 +279,7 @@ func (p *servers) tools(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := ""
-	if os.Getuid() == 0 { // it would become a user who may not read the reader's files
-		first = `printf '\nuser root\n' >> "$2"` + "\n"
-	}
-	script("mosquitto", first+"exec "+program+` "$@"`)
+	script("mosquitto", "exec "+program+` "$@"`)
 }
 
 // start starts Kafka with the certificate that the reader has made for it, and PostgreSQL, and returns where they are.
@@ -278,22 +297,14 @@ func (p *servers) start(t *testing.T, pki string) map[string]string {
 	}
 	const admin, password = "admin", "admin-secret"
 	cluster, err := kafka.Start(ctx, kafka.Config{
-		Jars: p.jars, Dir: t.TempDir(), Nodes: 1,
+		Jars: p.jars, Nodes: 1,
 		Secure: &kafka.Security{Chain: pem("kafka.pem") + pem("ca.pem"), Key: pem("kafka.key"), Admin: admin, AdminPassword: password},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	dir := filepath.Join(shortDir(t), "postgres")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	var user *syscall.Credential
-	if os.Getuid() == 0 { // PostgreSQL refuses to run as root
-		user = &syscall.Credential{Uid: 65534, Gid: 65534}
-	}
-	db, err := postgres.Start(ctx, p.postgres, dir, user)
+	db, err := postgres.Start(ctx, p.postgres)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,8 @@ func TestM14_ReleaseWaitsForSilentPlant(t *testing.T) {
 	}
 	t.Logf("%d lots: %d signed while the plant was silent, of them %d free before it was back; %d granted before the cut and free after it; %d held by operators, %d of them taken back after a release, at the latest %s after the link was back; the last release %s after it",
 		seeds*lots, total.silent, total.slipped, total.inFlight, total.held, total.takenBack, total.back.Round(time.Millisecond), total.released.Round(time.Millisecond))
+	figures(t, "lots=%d silent=%d slipped=%d held=%d taken_back=%d recovery=%s",
+		seeds*lots, total.silent, total.slipped, total.held, total.takenBack, total.released.Round(time.Millisecond))
 	c.invariant("I5")
 }
 
@@ -173,7 +175,7 @@ func (r *race) schedule(waits *[]func() error) []step {
 func (c *firm) grants() map[event.LotKey]int64 {
 	c.t.Helper()
 	all := map[event.LotKey]int64{}
-	rows, err := c.db.QueryContext(c.t.Context(), `SELECT key, COALESCE(json_extract(doc, '$.release.barrier'), 0) FROM lot`)
+	rows, err := c.db.QueryContext(c.t.Context(), `SELECT key, COALESCE(CAST(json_extract(doc, '$.release.barrier') AS BIGINT), 0) FROM lot`)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -381,7 +383,7 @@ func (c *firm) stopList(b *batch, task string) {
 	c.t.Helper()
 	var code, message string
 	id := fmt.Sprintf("%s|%s|%s", quality.TasksGate, stack.WMS, b.key)
-	if err := c.db.QueryRowContext(c.t.Context(), `SELECT code, message FROM effect WHERE id = ?`, id).Scan(&code, &message); err != nil {
+	if err := c.db.QueryRowContext(c.t.Context(), `SELECT code, message FROM effect WHERE id = $1`, id).Scan(&code, &message); err != nil {
 		c.t.Fatal(err)
 	}
 	if code != "tasks_started" || !strings.Contains(message, task+" ") {

@@ -109,7 +109,7 @@ func TestB088_SecondSignatureOfOnePerson(t *testing.T) {
 		c = coverage(t, s, "L-QUIET")
 		return c.Release == quality.Asking && c.Barrier > 0 && len(c.Answers) == 1 && c.Answers[0].Missing
 	})
-	if show, _, _ := cloudCLI(t, s, "lots", "show", "L-QUIET"); !strings.Contains(show, "agent p1/gw1 has not answered") {
+	if show, _, _ := cloudCLI(t, s, "lots", "show", "L-QUIET"); !strings.Contains(show, "agent p1/gw1 was asked what it has on disk and has not answered") {
 		t.Error("lots show does not say whose answer is missing")
 	}
 	free := func() bool {

@@ -11,8 +11,6 @@ import (
 	"text/template"
 	"time"
 
-	_ "modernc.org/sqlite" // to look at the cloud's database while it runs
-
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
 	"github.com/holdfast-mesh/holdfast/test/sim/order"
@@ -33,7 +31,7 @@ const material = "MAT-100"
 // second: what these tests measure is not how long a decision waits there to be read.
 const firmConfig = `
 listen: 127.0.0.1:0
-database: { url: "sqlite:cloud-data/holdfast.db" }
+database: { url: "{{.Database}}" }
 kafka: { brokers: ["{{.Kafka}}"], create_topics: true }
 ledger: { key_file: ledger.key, anchor_file: anchors.jsonl }
 coverage: { max_age: 5s }
@@ -104,18 +102,14 @@ func startFirm(t *testing.T, plants int, prepare func(*stack.Stack)) *firm {
 		t.Cleanup(p.Close)
 		c.mes = append(c.mes, p)
 	}
-	var err error
-	if c.db, err = sql.Open("sqlite", "file:"+c.Path("cloud-data/holdfast.db")+"?mode=ro&_pragma=busy_timeout(5000)"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.db.Close() })
+	c.db = openDatabase(t, c.Stack, "ro")
 	return c
 }
 
 // configure writes the cloud's configuration.
 func (c *firm) configure() {
 	c.t.Helper()
-	at := c.At()
+	at, database := c.At(), databaseURL(c.t, c.Stack)
 	erps := map[string]string{stack.ERP: at[stack.ERP]}
 	for _, own := range c.Scoped {
 		erps[own.ID()] = at[own.ID()]
@@ -126,7 +120,7 @@ func (c *firm) configure() {
 	}
 	defer func() { _ = f.Close() }()
 	if err := template.Must(template.New("cloud.yaml").Parse(firmConfig)).Execute(f, map[string]any{
-		"Kafka": c.Kafka.Addrs()[0], "At": at, "ERPs": erps, "Plants": c.sites,
+		"Database": database, "Kafka": c.Kafka.Addrs()[0], "At": at, "ERPs": erps, "Plants": c.sites,
 	}); err != nil {
 		c.t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (c *firm) loseSession(at int, sourceID string) {
 // openGaps counts the gaps of a kind that stand open at a plant.
 func (c *firm) openGaps(at int, kind quality.GapKind) (n int) {
 	c.t.Helper()
-	if err := c.db.QueryRowContext(c.t.Context(), `SELECT COUNT(*) FROM gap WHERE plant = ? AND kind = ? AND is_open = 1`, c.sites[at].Plant, kind).
+	if err := c.db.QueryRowContext(c.t.Context(), `SELECT COUNT(*) FROM gap WHERE plant = $1 AND kind = $2 AND is_open = 1`, c.sites[at].Plant, kind).
 		Scan(&n); err != nil {
 		c.t.Fatal(err)
 	}

@@ -41,12 +41,15 @@ func TestF50_ExactlyOneEffectThroughAnOutage(t *testing.T) {
 	// A nonconformance whose own measurement waits for a person is recorded after a minute without it.
 	settle(t, 2*time.Minute, func() []string { return records(s, stream.Lots) })
 	recorded := time.Since(played)
-	for _, w := range states(s, stream.Lots) {
+	wrong, doubled := states(s, stream.Lots), check.Doubled(append(s.SAP.Book(), s.QMS.Book()...), limits(stream.Lots))
+	for _, w := range wrong {
 		t.Errorf("no longer as before: %s", w)
 	}
-	for _, w := range check.Doubled(append(s.SAP.Book(), s.QMS.Book()...), limits(stream.Lots)) {
+	for _, w := range doubled {
 		t.Error(w)
 	}
+	figures(t, "seed=%d messages=%d lots=%d lost=%d duplicates=%d recovery=%s",
+		seed, len(stream.Messages), len(stream.Lots), len(wrong), len(doubled), blocked.Round(time.Millisecond))
 	count := map[gen.State]int{}
 	for i := range stream.Lots {
 		count[stream.Lots[i].Want]++

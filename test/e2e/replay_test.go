@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"testing"
 	"time"
@@ -78,12 +77,7 @@ func TestI14_ReplayHasNoEffect(t *testing.T) {
 // dump takes the cloud's state and counts what every system has had of effects.
 func (c *firm) dump(name string) *history.Dump {
 	c.t.Helper()
-	s, err := history.OpenStore(c.Path("cloud-data/holdfast.db"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	d, err := s.Dump(c.t.Context(), name)
+	d, err := openHistory(c.t, c.Stack).Dump(c.t.Context(), name)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -101,12 +95,7 @@ func (c *firm) dump(name string) *history.Dump {
 // inbox returns what the cloud has applied.
 func (c *firm) inbox() history.History {
 	c.t.Helper()
-	s, err := history.OpenStore(c.Path("cloud-data/holdfast.db"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	h, err := s.History(c.t.Context())
+	h, err := openHistory(c.t, c.Stack).History(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -198,12 +187,7 @@ func (c *firm) rewind() {
 	if _, err := c.Cloud.Stop(15 * time.Second); err != nil {
 		c.t.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", "file:"+c.Path("cloud-data/holdfast.db"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	if _, err := db.ExecContext(c.t.Context(), `DELETE FROM kafka_offset`); err != nil {
+	if _, err := openDatabase(c.t, c.Stack, "rw").ExecContext(c.t.Context(), `DELETE FROM kafka_offset`); err != nil {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)

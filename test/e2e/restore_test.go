@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,17 +9,6 @@ import (
 	"github.com/holdfast-mesh/holdfast/test/sim/plant"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
-
-// copyDatabase copies the folder of the cloud's database, as a backup does while the cloud is stopped.
-func copyDatabase(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.RemoveAll(to); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // booked counts what ERP and QMS have been made to do.
 func booked(s *stack.Stack, lots ...string) (n int) {
@@ -50,8 +37,7 @@ func TestI14_RestoredDatabase(t *testing.T) {
 		}
 	}
 	stop()
-	data, backup := s.Path("cloud-data"), filepath.Join(t.TempDir(), "backup")
-	copyDatabase(t, data, backup)
+	restore := backUp(t, s)
 
 	// The life that will be lost: a part fails, and a person holds a lot.
 	begin(t, s.StartCloud)
@@ -63,7 +49,7 @@ func TestI14_RestoredDatabase(t *testing.T) {
 	eventually(t, 20*time.Second, "the person's hold is enforced", func() bool { return heldInERP(s, "L-KEEP") })
 	eventually(t, 20*time.Second, "nothing is left to be done", func() bool { return waiting(t, s) == 0 })
 	stop()
-	copyDatabase(t, backup, data)
+	restore()
 	before := booked(s, "L-KEEP", "L-EARLY", "L-LATE")
 
 	begin(t, s.StartCloud)

@@ -5,9 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,14 +13,12 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // to look at the copies' database while they run
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/holdfast-mesh/holdfast/cloud/ledger"
 	"github.com/holdfast-mesh/holdfast/cloud/quality"
 	"github.com/holdfast-mesh/holdfast/cloud/store"
 	"github.com/holdfast-mesh/holdfast/pkg/event"
-	"github.com/holdfast-mesh/holdfast/test/peers/postgres"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
 
@@ -33,27 +29,9 @@ type pair struct {
 	copies map[string]*stack.Process
 }
 
-// readable makes the words in which the tests look into SQLite understood by PostgreSQL.
-const readable = `CREATE FUNCTION json_extract(doc text, path text) RETURNS text LANGUAGE sql IMMUTABLE
-	AS $$ SELECT doc::jsonb #>> string_to_array(substr(path, 3), '.') $$`
-
 func startPair(t *testing.T, plants int) *pair {
 	t.Helper()
-	programs := os.Getenv("HOLDFAST_PEER_POSTGRES")
-	if programs == "" {
-		t.Skip("PEER SKIPPED name=postgres reason=HOLDFAST_PEER_POSTGRES is not set: it names the folder of PostgreSQL's programs")
-	}
-	server, err := postgres.Shared(programs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &pair{copies: map[string]*stack.Process{}}
-	if p.url, err = server.Create(t.Context(), fmt.Sprintf("pair%d", time.Now().UnixNano()), ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.SQL(t.Context(), p.url, readable); err != nil {
-		t.Fatal(err)
-	}
+	p := &pair{url: peerDatabase(t), copies: map[string]*stack.Process{}}
 	p.firm = startFirm(t, plants, func(s *stack.Stack) { p.configure(t, s) })
 	p.copies["a"] = p.Cloud
 	p.launch("b")
@@ -64,10 +42,6 @@ func startPair(t *testing.T, plants int) *pair {
 		p.copies["b"].Kill()
 		p.Cloud.Kill()
 	})
-	if p.db, err = sql.Open("pgx", p.url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.db.Close() })
 	return p
 }
 
@@ -78,9 +52,9 @@ func (p *pair) configure(t *testing.T, s *stack.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	one := strings.Replace(string(text), databaseURL(t, s), p.url, 1)
 	for name, file := range map[string]string{"a": "cloud.yaml", "b": "cloud-b.yaml"} {
-		own := strings.Replace(string(text), "sqlite:cloud-data/holdfast.db", p.url, 1)
-		own = strings.Replace(own, "anchors.jsonl", "anchors-"+name+".jsonl", 1)
+		own := strings.Replace(one, "anchors.jsonl", "anchors-"+name+".jsonl", 1)
 		if err := os.WriteFile(s.Path(file), []byte("instance: "+name+"\n"+own), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -119,6 +93,7 @@ func TestF66_TwoCopies(t *testing.T) {
 	p := startPair(t, 2)
 	lots := append(p.lots(24, 0), p.lots(24, 1)...)
 	p.make(lots)
+	var slowest time.Duration // from a copy's end until all holds are in the ERP
 	first := slices.Concat(lots[:4], lots[24:28])
 	for _, b := range first {
 		p.release(b)
@@ -133,6 +108,7 @@ func TestF66_TwoCopies(t *testing.T) {
 			return !slices.ContainsFunc(held, func(b *batch) bool { return p.free(b) })
 		})
 		took := time.Since(began)
+		slowest = max(slowest, took)
 		p.awaitFree(time.Minute, wave)
 		t.Logf("copy %s killed among %d releases and %d holds: all holds in the ERP %s after, all releases %s after",
 			name, len(wave), len(held), took.Round(100*time.Millisecond), time.Since(began).Round(100*time.Millisecond))
@@ -156,6 +132,7 @@ func TestF66_TwoCopies(t *testing.T) {
 	for _, b := range lots {
 		p.once(b)
 	}
+	figures(t, "lots=%d holds=%d lost=%d duplicates=%d recovery=%s", len(lots), len(held), p.unfree(free), p.doubled(lots), slowest.Round(100*time.Millisecond))
 	p.alertsOnce()
 	p.proven()
 }

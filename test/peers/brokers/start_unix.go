@@ -4,12 +4,8 @@ package brokers
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -17,7 +13,6 @@ import (
 	topics "github.com/holdfast-mesh/holdfast/pkg/kafka"
 	"github.com/holdfast-mesh/holdfast/test/peers/kafka"
 	"github.com/holdfast-mesh/holdfast/test/peers/mosquitto"
-	"github.com/holdfast-mesh/holdfast/test/peers/postgres"
 	"github.com/holdfast-mesh/holdfast/test/sim/plant/dialect"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
@@ -27,21 +22,17 @@ const startLimit = 2 * time.Minute
 
 // startKafka starts one node that anybody may do all with.
 func startKafka(jars string) (stack.Kafka, error) {
-	dir, as, err := home()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	c, err := kafka.Start(ctx, kafka.Config{Jars: jars, Nodes: 1})
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	c, err := kafka.Start(ctx, kafka.Config{Jars: jars, Dir: dir, Nodes: 1, User: as})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
 	if err := makeTopics(ctx, c); err != nil {
 		c.Close()
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
 	}
-	return cluster{c, dir}, nil
+	return c, nil
 }
 
 // makeTopics makes the topics of all plants, as an administrator does before the first start. The cloud could make them; but
@@ -57,60 +48,17 @@ func makeTopics(ctx context.Context, c *kafka.Cluster) error {
 
 // startMosquitto starts one with the shipped configuration, but for TLS and the access list.
 func startMosquitto(program string) (stack.MQTT, error) {
-	dir, as, err := home()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	s, err := mosquitto.Start(ctx, mosquitto.Config{Program: program, Shipped: shipped(), Plain: true})
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	s, err := mosquitto.Start(ctx, mosquitto.Config{Program: program, Dir: dir, Shipped: shipped(), Plain: true, User: as})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return server{s, dir}, nil
+	return s, nil
 }
 
 // shipped returns the path of the configuration that a plant is given.
 func shipped() string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(here), "..", "..", "..", "deploy", "mosquitto", "holdfast.conf")
-}
-
-// home makes a folder for a server and says as whom the server runs. A folder of package testing does not do: only who runs
-// the tests may look into it.
-func home() (dir string, as *syscall.Credential, err error) {
-	if as, err = postgres.Unprivileged(); err != nil {
-		return "", nil, err
-	}
-	if dir, err = os.MkdirTemp("", "holdfast-peer-"); err != nil {
-		return "", nil, err
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return "", nil, fmt.Errorf("open the folder of a server: %w", err)
-	}
-	return dir, as, nil
-}
-
-// cluster is Kafka in a folder of its own, which goes with it.
-type cluster struct {
-	*kafka.Cluster
-	dir string
-}
-
-// Close ends it and removes what it kept.
-func (c cluster) Close() {
-	c.Cluster.Close()
-	_ = os.RemoveAll(c.dir) // a folder left in the temporary one harms nobody
-}
-
-// server is Mosquitto in a folder of its own, which goes with it.
-type server struct {
-	*mosquitto.Server
-	dir string
-}
-
-// Close ends it and removes what it kept.
-func (s server) Close() {
-	s.Server.Close()
-	_ = os.RemoveAll(s.dir) // as above
 }

@@ -1,7 +1,8 @@
 //go:build unix
 
 // Package kafka starts Apache Kafka itself on free loopback ports: what an embedded broker cannot vouch for is judged here.
-// Its jars are those of pom.xml; scripts/peers.sh brings them and checks them.
+// Its jars are those of pom.xml; scripts/peers.sh brings them and checks them. Its servers end with the process that started
+// them, however that ends.
 package kafka
 
 import (
@@ -9,29 +10,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/holdfast-mesh/holdfast/test/peers/host"
 )
 
 // Config says which cluster to start.
 type Config struct {
 	Jars string // folder of the server's jars
-	Dir  string // for data, logs and configurations; it must exist
 	// Nodes is how many brokers there are, each also a controller: 1 or 3. With 3, topics of Kafka's own have three copies.
 	Nodes int
 	// Secure adds a listener with TLS and SCRAM, and ACLs without which nothing is allowed.
 	Secure *Security
-	// User runs the servers, so that they own nothing that is the tester's; nil = the present one.
-	User *syscall.Credential
 }
 
 // Security is about the listener that clients of a plant meet.
@@ -46,6 +46,8 @@ type Security struct {
 type Cluster struct {
 	cfg   Config
 	id    string
+	dir   string // of data, logs and configurations
+	user  *syscall.Credential
 	nodes []*node
 }
 
@@ -54,48 +56,56 @@ type node struct {
 	id                          int
 	dir                         string
 	plain, controller, security int // ports
-	process                     *exec.Cmd
-	done                        chan struct{}
+	process                     *host.Process
 }
 
-// Start formats the storage, starts all nodes and returns when each answers.
+// Start formats the storage in a folder of its own, starts all nodes and returns when each answers.
 func Start(ctx context.Context, cfg Config) (c *Cluster, err error) {
 	c = &Cluster{cfg: cfg, id: "aG9sZGZhc3QtcGVlcnMtMQ"}
-	defer func() {
-		if err != nil {
-			c.Close()
-		}
-	}()
-	ports, err := freePorts(3 * cfg.Nodes)
-	if err != nil {
-		return c, err
+	if c.user, err = host.Account("kafka"); err != nil {
+		return nil, err
 	}
-	for i := range cfg.Nodes {
-		n := &node{id: i + 1, plain: ports[3*i], controller: ports[3*i+1], security: ports[3*i+2], dir: filepath.Join(cfg.Dir, fmt.Sprintf("node%d", i+1))}
+	if c.dir, err = host.Dir(c.user); err != nil {
+		return nil, err
+	}
+	if err := c.begin(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) begin(ctx context.Context) error {
+	ports, err := host.Ports(3 * c.cfg.Nodes)
+	if err != nil {
+		return err
+	}
+	for i := range c.cfg.Nodes {
+		n := &node{id: i + 1, plain: ports[3*i], controller: ports[3*i+1], security: ports[3*i+2], dir: filepath.Join(c.dir, fmt.Sprintf("node%d", i+1))}
 		c.nodes = append(c.nodes, n)
 	}
 	for _, n := range c.nodes {
 		if err := c.format(ctx, n); err != nil {
-			return c, err
+			return err
 		}
 	}
 	for _, n := range c.nodes {
 		if err := c.start(n); err != nil {
-			return c, err
+			return err
 		}
 	}
 	for i := range c.nodes {
 		if err := c.Await(ctx, i); err != nil {
-			return c, err
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // Addrs returns the addresses of all nodes without TLS; whoever comes by them may do all.
 func (c *Cluster) Addrs() (list []string) {
 	for _, n := range c.nodes {
-		list = append(list, loopback(n.plain))
+		list = append(list, host.Loopback(n.plain))
 	}
 	return list
 }
@@ -103,7 +113,7 @@ func (c *Cluster) Addrs() (list []string) {
 // SecureAddrs returns the addresses of all nodes with TLS and SCRAM.
 func (c *Cluster) SecureAddrs() (list []string) {
 	for _, n := range c.nodes {
-		list = append(list, loopback(n.security))
+		list = append(list, host.Loopback(n.security))
 	}
 	return list
 }
@@ -111,8 +121,7 @@ func (c *Cluster) SecureAddrs() (list []string) {
 // Kill ends node i, counted from 0, by SIGKILL.
 func (c *Cluster) Kill(i int) {
 	if n := c.nodes[i]; n.process != nil {
-		_ = n.process.Process.Kill() // it may have ended by itself
-		<-n.done
+		n.process.End(syscall.SIGKILL)
 		n.process = nil
 	}
 }
@@ -125,17 +134,18 @@ func (c *Cluster) Restart(ctx context.Context, i int) error {
 	return c.Await(ctx, i)
 }
 
-// Close ends all nodes.
+// Close ends all nodes and removes what they kept.
 func (c *Cluster) Close() {
 	for i := range c.nodes {
 		c.Kill(i)
 	}
+	_ = os.RemoveAll(c.dir) // a folder left in the temporary one harms nobody
 }
 
-// Await waits until node i answers with itself among the cluster's brokers. If it ends instead, the error quotes its log.
+// Await waits until node i answers with all of the cluster's brokers. If one of them ends instead, the error quotes its log.
 func (c *Cluster) Await(ctx context.Context, i int) error {
 	n := c.nodes[i]
-	client, err := kgo.NewClient(kgo.SeedBrokers(loopback(n.plain)))
+	client, err := kgo.NewClient(kgo.SeedBrokers(host.Loopback(n.plain)))
 	if err != nil {
 		return err
 	}
@@ -144,19 +154,58 @@ func (c *Cluster) Await(ctx context.Context, i int) error {
 	defer tick.Stop()
 	for {
 		asked, cancel := context.WithTimeout(ctx, 2*time.Second)
-		meta, err := kadm.NewClient(client).BrokerMetadata(asked)
+		known, err := brokers(asked, client)
 		cancel()
-		if err == nil && len(meta.Brokers) == len(c.nodes) {
+		if err == nil && known == len(c.nodes) {
 			return nil
 		}
+		if dead := c.ended(); dead >= 0 {
+			return fmt.Errorf("kafka node %d ended before node %d answered\n%s", c.nodes[dead].id, n.id, c.Tail(dead))
+		}
 		select {
-		case <-n.done:
-			return fmt.Errorf("kafka node %d ended before it answered\n%s", n.id, c.Tail(i))
 		case <-ctx.Done():
-			return fmt.Errorf("kafka node %d did not answer in time: %w\n%s", n.id, errors.Join(ctx.Err(), err), c.Tail(i))
+			if err == nil {
+				err = fmt.Errorf("it knows %d of %d brokers", known, len(c.nodes))
+			}
+			return fmt.Errorf("kafka node %d did not answer in time: %w\n%s", n.id, errors.Join(ctx.Err(), err), c.tails())
 		case <-tick.C:
 		}
 	}
+}
+
+// brokers asks a client's first node how many brokers it knows. What the client itself keeps in mind of that grows old.
+func brokers(ctx context.Context, client *kgo.Client) (n int, err error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{} // of none
+	resp, err := client.SeedBrokers()[0].Request(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	return len(resp.(*kmsg.MetadataResponse).Brokers), nil
+}
+
+// tails returns the newest lines of all nodes' logs.
+func (c *Cluster) tails() string {
+	var b strings.Builder
+	for i, n := range c.nodes {
+		fmt.Fprintf(&b, "node %d:\n%s\n", n.id, c.Tail(i))
+	}
+	return b.String()
+}
+
+// ended returns a node that has ended and was not killed; -1 = none has.
+func (c *Cluster) ended() int {
+	return slices.IndexFunc(c.nodes, func(n *node) bool {
+		if n.process == nil {
+			return false
+		}
+		select {
+		case <-n.process.Done():
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // Tail returns the newest lines of node i's log.
@@ -179,16 +228,15 @@ func (c *Cluster) format(ctx context.Context, n *node) error {
 			return err
 		}
 	}
-	if u := c.cfg.User; u != nil {
-		if err := os.Chown(n.dir, int(u.Uid), int(u.Gid)); err != nil {
-			return err
-		}
+	if err := host.Give(n.dir, c.user); err != nil {
+		return err
 	}
 	args := []string{"format", "--cluster-id", c.id, "--config", filepath.Join(n.dir, "server.properties")}
 	if s := c.cfg.Secure; s != nil {
 		args = append(args, "--add-scram", fmt.Sprintf("SCRAM-SHA-512=[name=%s,password=%s]", s.Admin, s.AdminPassword))
 	}
 	format := c.java(ctx, n, "kafka.tools.StorageTool", args...)
+	format.SysProcAttr = &syscall.SysProcAttr{Credential: c.user}
 	if out, err := format.CombinedOutput(); err != nil {
 		return fmt.Errorf("format the storage of kafka node %d: %w\n%s", n.id, err, bytes.TrimSpace(out))
 	}
@@ -200,20 +248,11 @@ func (c *Cluster) start(n *node) error {
 	if err != nil {
 		return err
 	}
-	n.process = c.java(context.Background(), n, "kafka.Kafka", filepath.Join(n.dir, "server.properties"))
-	n.process.Stdout, n.process.Stderr = log, log
-	if err := n.process.Start(); err != nil {
-		n.process = nil
-		return errors.Join(fmt.Errorf("start kafka node %d: %w", n.id, err), log.Close())
-	}
-	done, process := make(chan struct{}), n.process
-	n.done = done
-	go func() { // ends with the process
-		_ = process.Wait() // how it ended stands in its log
-		_ = log.Close()
-		close(done)
-	}()
-	return nil
+	defer func() { _ = log.Close() }() // the node has it open by itself
+	cmd := c.java(context.Background(), n, "kafka.Kafka", filepath.Join(n.dir, "server.properties"))
+	cmd.Stdout, cmd.Stderr = log, log
+	n.process, err = host.Start(cmd, c.user, "KILL")
+	return err
 }
 
 func (c *Cluster) java(ctx context.Context, n *node, class string, args ...string) *exec.Cmd {
@@ -224,20 +263,19 @@ func (c *Cluster) java(ctx context.Context, n *node, class string, args ...strin
 	cmd := exec.CommandContext(ctx, "java", append([]string{heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dlog4j2.configurationFile=" + filepath.Join(n.dir, "log4j2.yaml"), "-cp", filepath.Join(c.cfg.Jars, "*"), class}, args...)...)
 	cmd.Dir = n.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cfg.User}
 	return cmd
 }
 
 func (c *Cluster) properties(n *node) string {
 	var voters []string
 	for _, v := range c.nodes {
-		voters = append(voters, fmt.Sprintf("%d@%s", v.id, loopback(v.controller)))
+		voters = append(voters, fmt.Sprintf("%d@%s", v.id, host.Loopback(v.controller)))
 	}
 	copies, least := min(3, len(c.nodes)), 1
 	if copies == 3 {
 		least = 2
 	}
-	listeners, protocols := "PLAIN://"+loopback(n.plain), "PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT"
+	listeners, protocols := "PLAIN://"+host.Loopback(n.plain), "PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT"
 	p := map[string]string{
 		"process.roles": "broker,controller", "node.id": strconv.Itoa(n.id), "controller.quorum.voters": strings.Join(voters, ","),
 		"controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "PLAIN", "log.dirs": filepath.Join(n.dir, "data"),
@@ -249,7 +287,7 @@ func (c *Cluster) properties(n *node) string {
 		"log.cleaner.threads": "1",
 	}
 	if s := c.cfg.Secure; s != nil {
-		listeners += ",SECURE://" + loopback(n.security)
+		listeners += ",SECURE://" + host.Loopback(n.security)
 		protocols += ",SECURE:SASL_SSL"
 		p["sasl.enabled.mechanisms"] = "SCRAM-SHA-512"
 		p["listener.name.secure.scram-sha-512.sasl.jaas.config"] = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
@@ -259,7 +297,7 @@ func (c *Cluster) properties(n *node) string {
 		p["super.users"] = "User:ANONYMOUS;User:" + s.Admin
 	}
 	p["advertised.listeners"] = listeners
-	p["listeners"] = listeners + ",CONTROLLER://" + loopback(n.controller)
+	p["listeners"] = listeners + ",CONTROLLER://" + host.Loopback(n.controller)
 	p["listener.security.protocol.map"] = protocols
 	var b strings.Builder
 	for key, value := range p {
@@ -270,21 +308,6 @@ func (c *Cluster) properties(n *node) string {
 
 // oneLine makes a PEM text a value of a properties file.
 func oneLine(pem string) string { return strings.ReplaceAll(strings.TrimSpace(pem), "\n", "\\n") }
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// freePorts finds ports that were free a moment ago: Kafka advertises its ports before it opens them, so it cannot take :0.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, l.Close()) }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
 
 const logging = `Configuration:
   Appenders:

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mesh/holdfast/test/peers/postgres"
 	"github.com/holdfast-mesh/holdfast/test/sim/stack"
 )
 
@@ -35,21 +34,10 @@ func jars(t *testing.T) string {
 	return dir
 }
 
-// run starts a cluster for a test, in a folder that its own user may look into.
+// run starts a cluster for a test.
 func run(t *testing.T, cfg Config) *Cluster {
 	t.Helper()
 	cfg.Jars = jars(t)
-	var err error
-	if cfg.User, err = postgres.Unprivileged(); err != nil {
-		t.Fatal(err)
-	}
-	if cfg.Dir, err = os.MkdirTemp("", "holdfast-peer-"); err != nil { //nolint:usetesting // the server's user may not look into the test's
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(cfg.Dir) })
-	if err := os.Chmod(cfg.Dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c, err := Start(ctx, cfg)

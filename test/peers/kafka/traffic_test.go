@@ -27,6 +27,8 @@ type traffic struct {
 	press   *plant.Publisher
 	offered history.History
 	sent    int
+
+	recovery time.Duration // longest, from a fault until all that was sent was through
 }
 
 // play makes a stack on the cluster and starts its cloud.
@@ -204,5 +206,6 @@ func (p *traffic) judge(what string) {
 			p.t.Errorf("%s judged nothing: the run proves nothing", must)
 		}
 	}
-	p.t.Logf("FIGURES server=kafka run=%s events=%d lost=%d doubled=%d disorder=%d", what, len(p.offered)/2, count["I1"], count["I3"]+count["I10"], count["I4"])
+	p.t.Logf("FIGURES server=kafka run=%s events=%d lost=%d duplicates=%d disorder=%d recovery=%s",
+		what, len(p.offered)/2, count["I1"], count["I3"]+count["I10"], count["I4"], p.recovery.Round(time.Millisecond))
 }

@@ -1,6 +1,7 @@
 //go:build unix
 
-// Package mosquitto starts Mosquitto on loopback with the configuration that deploy/mosquitto ships.
+// Package mosquitto starts Mosquitto on loopback with the configuration that deploy/mosquitto ships. The broker ends with the
+// process that started it, however that ends.
 package mosquitto
 
 import (
@@ -14,41 +15,56 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-mesh/holdfast/test/peers/host"
 )
 
 // Config says how the broker runs.
 type Config struct {
 	Program string // mosquitto, found in the path or with its folder
-	Dir     string // for its data, configuration and log
 	Shipped string // path of the shipped holdfast.conf
 	ACL     string // path of the access list
 	// CA, Cert and Key are PEM files; Cert is for 127.0.0.1.
 	CA, Cert, Key string
 	// Plain leaves TLS and the access list out, so that whoever comes may do all; the rest is as shipped.
 	Plain bool
-	// User runs the broker; nil = the present one.
-	User *syscall.Credential
 }
 
 // Server is a broker that runs.
 type Server struct {
 	cfg     Config
+	dir     string // of its configuration, data and log
 	addr    string
-	process *exec.Cmd
-	done    chan struct{}
+	user    *syscall.Credential
+	process *host.Process
 }
 
-// Start starts a broker and returns when it listens.
-func Start(ctx context.Context, cfg Config) (*Server, error) {
-	addr, err := freeAddr()
+// Start starts a broker in a folder of its own, and returns when it listens.
+func Start(ctx context.Context, cfg Config) (s *Server, err error) {
+	s = &Server{cfg: cfg}
+	if s.user, err = host.Account("mosquitto"); err != nil {
+		return nil, err
+	}
+	if s.dir, err = host.Dir(s.user); err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	ports, err := host.Ports(1)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &Server{cfg: cfg, addr: addr}
-	if err := s.configure(); err != nil {
-		return nil, err
+	s.addr = host.Loopback(ports[0])
+	if err := s.configure(fmt.Sprint(ports[0])); err != nil {
+		return err
 	}
-	return s, s.Restart(ctx)
+	return s.Restart(ctx)
 }
 
 // Addr returns host:port.
@@ -65,36 +81,34 @@ func (s *Server) URL() string {
 // Kill ends the broker by SIGKILL: what it had not written is gone.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
-// Close ends the broker as a service manager does.
-func (s *Server) Close() { s.end(syscall.SIGTERM) }
+// Stop ends the broker as a service manager does.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+// Close ends the broker and removes what it kept.
+func (s *Server) Close() {
+	s.Kill()
+	_ = os.RemoveAll(s.dir) // a folder left in the temporary one harms nobody
+}
 
 func (s *Server) end(sig syscall.Signal) {
-	if s.process == nil {
-		return
+	if s.process != nil {
+		s.process.End(sig)
+		s.process = nil
 	}
-	_ = s.process.Process.Signal(sig) // it may have ended by itself
-	<-s.done
-	s.process = nil
 }
 
 // Restart starts the broker, which has ended, on its old data and address.
 func (s *Server) Restart(ctx context.Context) error {
-	log, err := os.OpenFile(filepath.Join(s.cfg.Dir, "mosquitto.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(filepath.Join(s.dir, "mosquitto.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(s.cfg.Program, "-c", filepath.Join(s.cfg.Dir, "mosquitto.conf"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = s.cfg.Dir, log, log, &syscall.SysProcAttr{Credential: s.cfg.User}
-	if err := cmd.Start(); err != nil {
-		return errors.Join(fmt.Errorf("start Mosquitto: %w", err), log.Close())
+	defer func() { _ = log.Close() }() // the broker has it open by itself
+	cmd := exec.Command(s.cfg.Program, "-c", filepath.Join(s.dir, "mosquitto.conf"))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	if s.process, err = host.Start(cmd, s.user, "KILL"); err != nil {
+		return err
 	}
-	done := make(chan struct{})
-	s.process, s.done = cmd, done
-	go func() { // ends with the process
-		_ = cmd.Wait() // how it ended stands in its log
-		_ = log.Close()
-		close(done)
-	}()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -103,58 +117,66 @@ func (s *Server) Restart(ctx context.Context) error {
 			return conn.Close()
 		}
 		select {
-		case <-done:
-			err = errors.New("it ended")
+		case <-s.process.Done():
+			err = fmt.Errorf("it ended: %w", s.process.Err())
 		case <-ctx.Done():
 			s.Kill()
-			err = ctx.Err()
+			err = errors.Join(ctx.Err(), err)
 		case <-tick.C:
 			continue
 		}
-		text, _ := os.ReadFile(filepath.Join(s.cfg.Dir, "mosquitto.log")) // what there is of it
+		text, _ := os.ReadFile(filepath.Join(s.dir, "mosquitto.log"))     // what there is of it
 		return fmt.Errorf("Mosquitto does not listen: %w\n%s", err, text) //nolint:staticcheck // a name
 	}
 }
 
 // configure fills the shipped file in as its first lines tell an engineer to.
-func (s *Server) configure() error {
+func (s *Server) configure(port string) error {
 	text, err := os.ReadFile(s.cfg.Shipped)
 	if err != nil {
 		return err
 	}
-	if u := s.cfg.User; u != nil {
-		if err := os.Chown(s.cfg.Dir, int(u.Uid), int(u.Gid)); err != nil {
-			return err
-		}
-	}
-	_, port, err := net.SplitHostPort(s.addr)
-	if err != nil {
-		return err
-	}
-	filled := strings.NewReplacer("<folder>", s.cfg.Dir, "<ca.pem>", s.cfg.CA, "<broker.pem>", s.cfg.Cert, "<broker.key>", s.cfg.Key,
-		"<acl>", s.cfg.ACL, "listener 8883", "listener "+port+" 127.0.0.1").Replace(string(text))
+	filled := string(text)
 	if s.cfg.Plain {
-		var kept []string
-		for line := range strings.Lines(filled) {
-			key, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-			switch key {
-			case "cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "tls_version", "acl_file":
-				continue
-			case "allow_anonymous":
-				line = "allow_anonymous true\n"
+		filled = plain(filled)
+	} else {
+		for placeholder, path := range map[string]string{"<ca.pem>": s.cfg.CA, "<broker.pem>": s.cfg.Cert, "<broker.key>": s.cfg.Key, "<acl>": s.cfg.ACL} {
+			own, err := s.install(path)
+			if err != nil {
+				return err
 			}
-			kept = append(kept, line)
+			filled = strings.ReplaceAll(filled, placeholder, own)
 		}
-		filled = strings.Join(kept, "")
 	}
-	return os.WriteFile(filepath.Join(s.cfg.Dir, "mosquitto.conf"), []byte(filled), 0o644)
+	filled = strings.NewReplacer("<folder>", s.dir, "listener 8883", "listener "+port+" 127.0.0.1").Replace(filled)
+	return os.WriteFile(filepath.Join(s.dir, "mosquitto.conf"), []byte(filled), 0o644)
 }
 
-// freeAddr finds an address that was free a moment ago: the broker takes no port 0.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// install copies a file to where the broker alone may read it.
+func (s *Server) install(path string) (own string, err error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	own = filepath.Join(s.dir, filepath.Base(path))
+	if err := os.WriteFile(own, text, 0o600); err != nil {
+		return "", err
+	}
+	return own, host.Give(own, s.user)
+}
+
+// plain takes out of a configuration what asks a client who it is.
+func plain(text string) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		key, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch key {
+		case "cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "tls_version", "acl_file":
+			continue
+		case "allow_anonymous":
+			line = "allow_anonymous true\n"
+		}
+		kept = append(kept, line)
+	}
+	return strings.Join(kept, "")
 }

@@ -46,7 +46,8 @@ func TestPeer_ResetClosed(t *testing.T) {
 	for range 3 {
 		n := r.sink.newest(count)
 		r.front.Reset()
-		r.until(returns, "newer parts", func() bool { return r.sink.newest(count) > n+5 && r.state() == source.Live })
+		took := r.until(returns, "newer parts", func() bool { return r.sink.newest(count) > n+5 && r.state() == source.Live })
+		r.sink.recovery = max(r.sink.recovery, took)
 	}
 	made := r.tell(`{"do":"halt"}`).Made
 	r.until(returns, "the last part", func() bool { return r.sink.newest(count) >= made })
@@ -68,8 +69,7 @@ func TestPeer_Frozen(t *testing.T) {
 	t.Logf("stale after %s", took)
 	pass(15*time.Second - took)
 	r.signal(syscall.SIGCONT)
-	took = r.until(returns, "newer parts", func() bool { return r.sink.newest(count) > n+3 && r.state() == source.Live })
-	t.Logf("values flow again %s after the cause's end", took)
+	r.sink.recovery = r.until(returns, "newer parts", func() bool { return r.sink.newest(count) > n+3 && r.state() == source.Live })
 	made := r.tell(`{"do":"halt"}`).Made
 	r.until(returns, "the last part", func() bool { return r.sink.newest(count) >= made })
 	if lost := r.sink.account(t, count, made); lost > 0 {
@@ -128,7 +128,7 @@ func TestPeer_NodeRemoved(t *testing.T) {
 func TestPeer_CertificateChanged(t *testing.T) {
 	r := newRig(t, nil)
 	r.kill()
-	r.set.PKI = filepath.Join(t.TempDir(), "other")
+	r.set.PKI = filepath.Join(r.dir, "other")
 	r.start()
 	r.until(returns, "the source is refused", func() bool { return r.state() == source.Refused })
 	st := r.src.Status()
@@ -175,7 +175,7 @@ func slow(t *testing.T, hold time.Duration, lives int) {
 	}
 	n := r.sink.newest(count)
 	close(held)
-	r.until(returns, "newer parts", func() bool { return r.sink.newest(count) > n+uint64(hold/time.Second) && r.state() == source.Live })
+	r.sink.recovery = r.until(returns, "newer parts", func() bool { return r.sink.newest(count) > n+uint64(hold/time.Second) && r.state() == source.Live })
 	r.finish()
 	if got := int(r.src.Status().Reconnects - before); got > lives {
 		t.Errorf("%d new lives, want %d at most", got, lives)

@@ -17,11 +17,11 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -30,6 +30,7 @@ import (
 	"github.com/holdfast-mesh/holdfast/agent/source"
 	"github.com/holdfast-mesh/holdfast/agent/source/opcua"
 	"github.com/holdfast-mesh/holdfast/pkg/config"
+	"github.com/holdfast-mesh/holdfast/test/peers/host"
 	sim "github.com/holdfast-mesh/holdfast/test/sim/opcua"
 )
 
@@ -54,14 +55,14 @@ func TestMain(m *testing.M) {
 func modules(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("SKIPPED: no Node.js here (18 or newer is needed), so that no independent OPC UA server can be started")
+		t.Skip("PEER SKIPPED name=node-opcua reason=no Node.js here (18 or newer is needed), so that no independent OPC UA server can be started")
 	}
 	dir := os.Getenv("HOLDFAST_PEER_MODULES")
 	if dir == "" {
 		dir = filepath.Join("plant", "node_modules")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node-opcua")); err != nil {
-		t.Skipf("SKIPPED: no node-opcua in %s; run: make peers", dir)
+		t.Skipf("PEER SKIPPED name=node-opcua reason=there is none in %s; make peers brings it", dir)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -86,8 +87,10 @@ type settings struct {
 type press struct {
 	t       *testing.T
 	modules string
+	dir     string // of the server's own user
+	user    *syscall.Credential
 	set     settings
-	cmd     *exec.Cmd
+	process *host.Process // nil = it does not run
 	stdin   io.WriteCloser
 	lines   chan answer
 	read    sync.WaitGroup
@@ -104,13 +107,25 @@ type answer struct {
 func startPress(t *testing.T) *press {
 	t.Helper()
 	t.Parallel()
-	dir := t.TempDir()
-	p := &press{t: t, modules: modules(t), set: settings{
-		PKI: filepath.Join(dir, "pki"), State: filepath.Join(dir, "count"), Cycle: 100, Without: []string{}, History: true, Accept: true,
-	}}
+	p := &press{t: t, modules: modules(t)}
+	var err error
+	if p.user, err = host.Account("node"); err == nil {
+		p.dir, err = host.Dir(p.user)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(p.dir) })
+	p.set = settings{
+		PKI: filepath.Join(p.dir, "pki"), State: filepath.Join(p.dir, "count"), Cycle: 100, Without: []string{}, History: true, Accept: true,
+	}
 	t.Cleanup(p.kill)
 	for try := 1; ; try++ {
-		p.set.Port = freePort(t)
+		ports, err := host.Ports(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.set.Port = ports[0]
 		if a := p.launch(); a.Ready {
 			return p
 		} else if try == 5 {
@@ -118,17 +133,6 @@ func startPress(t *testing.T) *press {
 		}
 		p.kill()
 	}
-}
-
-// freePort returns a port that was free just now; another process may take it first.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // start starts the process again and waits until it serves.
@@ -145,16 +149,19 @@ func (p *press) launch() answer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.cmd = exec.Command("node", filepath.Join("plant", "plant.js"), string(text))
-	p.cmd.Env = append(os.Environ(), "NODE_PATH="+p.modules)
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+	cmd := exec.Command("node", filepath.Join("plant", "plant.js"), string(text))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+p.modules, "HOME="+p.dir)
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		p.t.Fatal(err)
 	}
-	out, err := p.cmd.StdoutPipe()
+	out, said, err := os.Pipe()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	cmd.Stdout = said
+	p.process, err = host.Start(cmd, p.user, "KILL")
+	_ = said.Close() // the plant has it open by itself
+	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.lines = make(chan answer, 100)
@@ -164,8 +171,9 @@ func (p *press) launch() answer {
 }
 
 // scan passes the plant's own lines on; its library writes others.
-func scan(out io.Reader, lines chan<- answer) {
+func scan(out io.ReadCloser, lines chan<- answer) {
 	defer close(lines)
+	defer func() { _ = out.Close() }()
 	for s := bufio.NewScanner(out); s.Scan(); {
 		var a answer
 		if bytes.HasPrefix(s.Bytes(), []byte("{")) && json.Unmarshal(s.Bytes(), &a) == nil {
@@ -182,7 +190,7 @@ func (p *press) answer() answer {
 			p.t.Fatal("plant ended")
 		}
 		return a
-	case <-time.After(2 * patient):
+	case <-time.After(4 * patient): // a plant starts in three seconds on a machine of its own
 		p.t.Fatal("plant does not answer")
 	}
 	return answer{}
@@ -199,22 +207,22 @@ func (p *press) tell(command string) answer {
 
 // kill ends the process as a power cut does.
 func (p *press) kill() {
-	if p.cmd == nil || p.cmd.ProcessState != nil {
+	if p.process == nil {
 		return
 	}
-	_ = p.cmd.Process.Kill()
+	p.process.End(syscall.SIGKILL)
 	p.read.Wait()
-	_ = p.cmd.Wait()
+	p.process = nil
 }
 
 func (p *press) signal(s syscall.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
+	if err := p.process.Signal(s); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-func (p *press) addr() string { return fmt.Sprintf("127.0.0.1:%d", p.set.Port) }
+func (p *press) addr() string { return host.Loopback(p.set.Port) }
 
 // sink is a queue that a test looks into.
 type sink struct {
@@ -224,6 +232,8 @@ type sink struct {
 	closed  []source.Closing
 	acts    []string
 	hook    func(context.Context) // called before a batch is stored; nil = none
+
+	recovery time.Duration // from a cause's end to values; for the figures
 }
 
 func (k *sink) emit(ctx context.Context, b source.Batch) error {
@@ -282,8 +292,29 @@ func (k *sink) newest(item string) (n uint64) {
 func (k *sink) open() []source.Gap {
 	gaps, closed := k.recorded()
 	return slices.DeleteFunc(gaps, func(g source.Gap) bool {
-		return slices.ContainsFunc(closed, func(c source.Closing) bool { return c.Gap.Item == g.Item && c.Gap.From.Equal(g.From) })
+		return slices.ContainsFunc(closed, func(c source.Closing) bool {
+			return c.Gap.Item == g.Item && c.Gap.From.Equal(g.From) && c.Gap.Found.Equal(g.Found)
+		})
 	})
+}
+
+// order counts what of an item came more than once, what history brought after a later one, and what else came after one.
+func (k *sink) order(item string) (repeats, late, disorder int) {
+	seen, newest := map[uint64]bool{}, uint64(0)
+	for _, s := range k.of(item) {
+		switch {
+		case s.Seq == nil:
+			continue
+		case seen[*s.Seq]:
+			repeats++
+		case *s.Seq < newest && slices.Contains(s.Flags, source.FlagBackfilled):
+			late++
+		case *s.Seq < newest:
+			disorder++
+		}
+		seen[*s.Seq], newest = true, max(newest, *s.Seq)
+	}
+	return repeats, late, disorder
 }
 
 // account says which parts of an item are neither emitted nor inside a gap, and how many are only in a gap.
@@ -322,7 +353,9 @@ func (k *sink) account(t *testing.T, item string, made uint64) (inGaps int) {
 			}
 		}
 	}
-	t.Logf("%s: parts %d to %d, %d emitted, %d inside gaps, %d unaccounted", item, first, made, len(got), inGaps, len(unaccounted))
+	repeats, late, disorder := k.order(item)
+	t.Logf("FIGURES server=node-opcua run=%s item=%s made=%d emitted=%d in_gaps=%d from_history_late=%d lost=%d duplicates=%d disorder=%d recovery=%s", t.Name(),
+		item[strings.LastIndexAny(item, ".= ")+1:], made-first+1, len(got), inGaps, late, len(unaccounted), repeats, disorder, k.recovery.Round(10*time.Millisecond))
 	if first == 0 || len(unaccounted) > 0 {
 		t.Errorf("%s: unaccounted %v; gaps %+v", item, unaccounted, gaps)
 	}
@@ -447,7 +480,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func (r *rig) back(n uint64) {
 	r.t.Helper()
 	took := r.until(returns, fmt.Sprintf("parts after %d", n), func() bool { return r.sink.newest(count) > n && r.sink.newest(part) > n && r.state() == source.Live })
-	r.t.Logf("values flow again %s after the cause's end", took.Round(10*time.Millisecond))
+	r.sink.recovery = took
 }
 
 // finish ends the making of parts, waits for the last, and accounts for all.

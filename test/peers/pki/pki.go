@@ -52,8 +52,7 @@ func New(dir string) (*Authority, error) {
 // CA returns the path of the authority's certificate.
 func (a *Authority) CA() string { return filepath.Join(a.dir, "ca.pem") }
 
-// Issue makes a certificate for a common name, good for a client and for a server on 127.0.0.1. Who serves as another user
-// than the test's has to be given the key, whose mode is 0600.
+// Issue makes a certificate for a common name, good for a client and for a server on 127.0.0.1. The key's mode is 0600.
 func (a *Authority) Issue(name string) (Identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

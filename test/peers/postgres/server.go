@@ -9,56 +9,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-mesh/holdfast/test/peers/host"
 )
 
 // Server is a server that runs.
 type Server struct {
 	bin, dir string
 	port     int
-	user     *syscall.Credential
-	guard    *exec.Cmd
-	life     io.Closer // its end is the server's
+	user     *syscall.Credential // PostgreSQL refuses to run as root
+	process  *host.Process
 }
 
-// guard runs a server until its input ends, which is when who started it closes it, or is no more. The signal is that for
-// an end at once, as a crash would be; nobody reads the data afterwards.
-const guard = `"$@" </dev/null & server=$!
-(cat >/dev/null; kill -QUIT $server 2>/dev/null) <&3 & watch=$!
-wait $server
-kill $watch 2>/dev/null`
-
-// Start makes a cluster in dir with the programs in bin and starts it. PostgreSQL refuses to run as root: user says as
-// whom it runs then; nil = as we do.
-func Start(ctx context.Context, bin, dir string, user *syscall.Credential) (s *Server, err error) {
-	s = &Server{bin: bin, dir: dir, user: user}
-	if user != nil {
-		if err := os.Chown(dir, int(user.Uid), int(user.Gid)); err != nil {
-			return nil, err
-		}
-	}
-	if s.port, err = freePort(); err != nil {
+// Start makes a cluster with the programs in bin, in a folder of its own, and starts it.
+func Start(ctx context.Context, bin string) (s *Server, err error) {
+	s = &Server{bin: bin}
+	if s.user, err = host.Account("postgres"); err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data")
-	if out, err := s.command(ctx, "initdb", "-D", data, "-U", "holdfast", "--auth=trust", "--encoding=UTF8", "--locale=C").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("make a PostgreSQL cluster: %w\n%s", err, bytes.TrimSpace(out))
+	if s.dir, err = host.Dir(s.user); err != nil {
+		return nil, err
 	}
-	if err := s.launch(data); err != nil {
-		return nil, fmt.Errorf("start PostgreSQL: %w", err)
-	}
-	if err := s.await(ctx); err != nil {
+	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	ports, err := host.Ports(1)
+	if err != nil {
+		return err
+	}
+	s.port = ports[0]
+	data := filepath.Join(s.dir, "data")
+	if out, err := s.command(ctx, "initdb", "-D", data, "-U", "holdfast", "--auth=trust", "--encoding=UTF8", "--locale=C").CombinedOutput(); err != nil {
+		return fmt.Errorf("make a PostgreSQL cluster: %w\n%s", err, bytes.TrimSpace(out))
+	}
+	if err := s.launch(data); err != nil {
+		return err
+	}
+	return s.await(ctx)
 }
 
 func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
@@ -67,28 +65,23 @@ func (s *Server) command(ctx context.Context, program string, args ...string) *e
 	return cmd
 }
 
-// launch starts the server under its guard.
+// launch starts the server. Once we are no more it ends at once, with its children, as after a crash.
 func (s *Server) launch(data string) error {
 	log, err := os.Create(filepath.Join(s.dir, "postgres.log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the server has it open by itself
-	input, life, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = input.Close() }() // as it has this
-	s.guard = exec.Command("sh", "-c", guard, "sh", filepath.Join(s.bin, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-k", "",
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-k", "",
 		"-c", "max_connections=200", "-c", "log_min_messages=warning")
-	s.guard.Dir, s.guard.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.user, Setpgid: true}
-	s.guard.Stdout, s.guard.Stderr, s.guard.ExtraFiles, s.life = log, log, []*os.File{input}, life
-	return s.guard.Start()
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	s.process, err = host.Start(cmd, s.user, "QUIT")
+	return err
 }
 
 // URL returns the address of database name, "postgres" being the one that is always there.
 func (s *Server) URL(name string) string {
-	return fmt.Sprintf("postgres://holdfast@127.0.0.1:%d/%s?sslmode=disable", s.port, name)
+	return fmt.Sprintf("postgres://holdfast@%s/%s?sslmode=disable", host.Loopback(s.port), name)
 }
 
 // Create makes a database as a copy of another one that nobody has open, or an empty one for the template "", and returns
@@ -104,10 +97,12 @@ func (s *Server) Create(ctx context.Context, name, template string) (url string,
 	return s.URL(name), nil
 }
 
-// Close ends the server at once, as a crash would; nobody reads its data afterwards.
+// Close ends the server at once, as a crash would, and removes what it kept.
 func (s *Server) Close() {
-	_ = s.life.Close()
-	_ = s.guard.Wait() // a server that is ended this way says that it was
+	if s.process != nil {
+		s.process.End(syscall.SIGQUIT)
+	}
+	_ = os.RemoveAll(s.dir) // a folder left in the temporary one harms nobody
 }
 
 func (s *Server) await(ctx context.Context) error {
@@ -125,13 +120,4 @@ func (s *Server) await(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// freePort finds a port that was free a moment ago: PostgreSQL takes no port 0.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }

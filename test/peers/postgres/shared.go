@@ -5,62 +5,25 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/user"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// prefix is that of the folders that [Shared] makes. They are named after the process that they serve.
-const prefix = "holdfast-postgres-"
-
-// Shared returns one server for all tests of a process, which the first caller starts. Its folder is removed by the next
-// process that starts one, once this one is gone.
+// Shared returns one server for all tests of a process, which the first caller starts. It ends with the process.
 var Shared = func() func(bin string) (*Server, error) {
 	var once sync.Once
 	var server *Server
 	var err error
 	return func(bin string) (*Server, error) {
-		once.Do(func() { server, err = startShared(bin) })
+		once.Do(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			server, err = Start(ctx, bin)
+		})
 		return server, err
 	}
 }()
-
-func startShared(bin string) (*Server, error) {
-	clean()
-	as, err := Unprivileged()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", prefix+strconv.Itoa(os.Getpid())+"-")
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	server, err := Start(ctx, bin, dir, as)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return server, nil
-}
-
-// clean removes the folders of processes that are gone.
-func clean() {
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well-formed
-	for _, dir := range old {
-		name, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
-		if pid, err := strconv.Atoi(name); err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			_ = os.RemoveAll(dir) // the next one tries again
-		}
-	}
-}
 
 // SQL runs statements in a database.
 func (s *Server) SQL(ctx context.Context, url, statements string) error {
@@ -95,18 +58,4 @@ func (c *Copies) New(ctx context.Context) (url string, err error) {
 	}
 	c.made++
 	return c.Server.Create(ctx, fmt.Sprintf("copy%d", c.made), first)
-}
-
-// Unprivileged returns as whom a server runs where we are root, nil where we are not.
-func Unprivileged() (*syscall.Credential, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	nobody, err := user.Lookup("nobody")
-	if err != nil {
-		return nil, fmt.Errorf("find a user for PostgreSQL, which does not run as root: %w", err)
-	}
-	uid, err1 := strconv.ParseUint(nobody.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(nobody.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
 }

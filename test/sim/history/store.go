@@ -30,7 +30,15 @@ func OpenStore(path string) (*Store, error) {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
-	return &Store{db}, nil
+	return Of(db), nil
+}
+
+// Of returns the store in a database of either kind that is open.
+func Of(db *sql.DB) *Store { return &Store{db} }
+
+// view begins to read one state of the database.
+func (s *Store) view(ctx context.Context) (*sql.Tx, error) {
+	return s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }
 
 // Close closes the database.
@@ -40,7 +48,7 @@ func (s *Store) Close() error { return s.db.Close() }
 // follows from that for holds, gaps and releases, the records that it could not apply, the epochs with what came of
 // them, the effects that it wanted, and its ledger.
 func (s *Store) History(ctx context.Context) (History, error) {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.view(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read store: %w", err)
 	}
