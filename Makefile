@@ -3,7 +3,7 @@ GO ?= go
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz crash e2e peers bench check tidy
+.PHONY: help build demo test browser race lint fuzz crash e2e peers bench check tidy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: build ## five plants, a cloud and their systems on this machine; CHECK=1 p
 
 test: ## all tests but the long ones, with the race detector where a C compiler is found
 	@scripts/test.sh
+
+browser: ## the console's pages in headless Chromium
+	@scripts/browser.sh
 
 race: ## the tests of the packages with goroutines, with the race detector
 	@CGO_ENABLED=1 $(GO) test -race ./agent/... ./cloud/... ./pkg/...
@@ -32,7 +35,7 @@ crash: ## kill -9 loops on real processes and the mutants that they must catch
 e2e: ## the end-to-end tests alone
 	@$(GO) test -count=1 ./test/e2e
 
-peers: ## suites against real servers: node-opcua as the press (needs Node.js)
+peers: ## suites against real servers: node-opcua, Kafka, Mosquitto, PostgreSQL, Request Tracker, Chromium
 	@scripts/peers.sh
 
 bench: ## the agent and the intake beside a bare pipeline of the same libraries; writes deploy/docs/performance.md

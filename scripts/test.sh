@@ -24,9 +24,9 @@ else
   go test -skip "$timed" $watched
 fi
 
-command -v chromium chromium-browser google-chrome chrome >/dev/null || echo "browser tests: OFF, no Chromium was found (set HOLDFAST_CHROMIUM or install one)"
-
 # These start real processes: what they judge runs outside the detector. One of them waits for more than a minute and
-# computes little, so that one more than there are processors may run at once on the smallest machine.
-CGO_ENABLED=0 go test -parallel 3 -skip "$timed" ./pkg/event ./schemas ./test/...
+# computes little, so that one more than there are processors may run at once on the smallest machine. The longest come
+# first, so that none is left to run alone. What takes a browser is `make browser`.
+browser='^(TestF62_JourneyByClicks|TestF69_EveryPage)$'
+CGO_ENABLED=0 go test -parallel 3 -skip "$timed|$browser" ./test/e2e ./test/holdfast-demo ./test/crash ./test/badinput ./pkg/event ./schemas ./test/...
 CGO_ENABLED=0 go test -p 1 -run "$timed" ./cloud/console ./test/e2e

@@ -76,7 +76,7 @@ func (r *rig) armed(p **stack.Process, start func(context.Context, ...string) er
 	}
 	select {
 	case <-(*p).Done():
-	case <-time.After(1500 * time.Millisecond):
+	case <-time.After(5 * time.Second): // under other load the hook is passed more seldom, by larger batches
 	}
 }
 

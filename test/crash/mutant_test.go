@@ -35,7 +35,7 @@ type catcher func(t *testing.T, overlay string) (first string)
 func by(run func(*testing.T, string, int, time.Duration, *rand.Rand) []string) catcher {
 	return func(t *testing.T, overlay string) string {
 		t.Helper()
-		wrong := run(t, build(t, overlay), 8, mutantRest, seed(t))
+		wrong := run(t, build(t, overlay), 14, mutantRest, seed(t)) // each hook twice
 		if len(wrong) == 0 {
 			return ""
 		}
@@ -91,14 +91,17 @@ func mutants() map[string]catcher {
 		"M07-notice-sent-blindly":         byTest("test/e2e", "TestF19_NoticeOnceThroughLostAnswers"),
 		"M14-barrier-ignored":             byTest("test/e2e", "TestM14_ReleaseWaitsForSilentPlant"),
 		"M14-coverage-ignored":            byTest("cloud/workflow", "TestRelease_WaitsForAHoldOnDisk"),
+		"M14-dispatch-on-after-restore":   byTest("test/e2e", "TestI14_RestoredDatabase"),
 		"M14-gap-ignored":                 byTest("test/e2e", "TestI05_GapStopsItsLots"),
 		"M14-head-before-barrier":         byTest("agent/uplink", "TestUplink_Head_BarrierFirst"),
 		"M14-head-before-start-gap":       byTest("agent/uplink", "TestUplink_Head_AfterBegun"),
 		"M14-parked-ignored":              byTest("cloud/workflow", "TestRelease_SomethingComesBetween"),
 		"M14-quarantine-ignored":          byTest("test/e2e", "TestI05_QuarantineTouchesItsEquipment"),
+		"M14-retired-unsigned":            byTest("cloud/workflow", "TestEngine_Retire"),
 		"M14-start-gap-closed-early":      byTest("agent/source/mqtt", "TestSource_WhatWaits"),
 		"M14-start-gap-missing":           byTest("test/e2e", "TestI05_StartWaitsForTheBroker"),
 		"M20-publisher-not-fenced":        byTest("cloud/outbox", "TestPublisher_Fence"),
+		"M21-flag-of-a-lifted-hold-stays": byTest("cloud/connector/sap", "TestClient_Write_Usage"),
 		"M21-foreign-restriction-ignored": byTest("test/e2e", "TestM21_ForeignRestrictionStays"),
 	}
 }
