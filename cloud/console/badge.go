@@ -78,7 +78,7 @@ func (v *visit) Why(l *api.LotLine) (string, error) {
 // WaitsFor tells what a release waits for. Which number an agent has not answered says nothing to a person; when it was
 // heard last stands on the page of the lot.
 func (v *visit) WaitsFor(w quality.ReleaseWait) (string, error) {
-	if w.Kind == quality.WaitAnswer && w.Agent != "" {
+	if w.Kind == quality.WaitAnswer {
 		if w.Agent == "" {
 			return v.T("coverage.unheard", string(w.Plant))
 		}
